@@ -1,0 +1,1 @@
+"""What a participant does: Flower ClientApps around the tasks of `fedtrade`."""

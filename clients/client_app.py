@@ -1,0 +1,119 @@
+"""The participant's ClientApp: unpack a message, ask the task, pack the answer.
+
+Every answer is computed from the participant's own prices. An exception becomes an error reply
+that names it, and costs nobody else.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from clients.participant import Participant
+from fedtrade.tasks import Sample, Shared, Task
+from fedtrade.wire import (
+    ARRAYS,
+    CALENDAR,
+    CONFIG,
+    METRICS,
+    SHARED_PREFIX,
+    SUM_NAME,
+    UPDATE,
+    VECTOR,
+    EpisodeRecord,
+    bars_of,
+    seconds_of,
+    split_prefix,
+    unpack_models,
+)
+
+__all__ = ["app"]
+
+app = ClientApp()
+
+
+@app.query("describe")
+def describe(message: Message, context: Context) -> Message:
+    """Say which participant this is and which bars it holds."""
+    participant = Participant.of(context)
+    return _reply(
+        message,
+        {"bars": seconds_of(participant.bars)},
+        metrics={"participant": participant.number, "n-assets": participant.n_assets},
+    )
+
+
+@app.query("sum")
+def local_sum(message: Message, context: Context) -> Message:
+    """Add to a federated sum."""
+    request = _open(message, context)
+    name = str(message.content[CONFIG][SUM_NAME])
+    return _reply(message, {"sum": request.task.local_sum(name, request.sample, request.shared)})
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train from the global vector and send the update."""
+    request = _open(message, context)
+    vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
+    result = request.task.train(vector, request.sample, request.shared)
+    return _reply(
+        message,
+        {UPDATE: result.update},
+        metrics={"num-examples": result.n_examples, "loss": result.loss},
+    )
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Score models, naive forecasts and models trained alone on the bars after the origin."""
+    request = _open(message, context)
+    models = unpack_models(request.arrays)
+    outcome = request.task.evaluate(request.sample, request.shared, models)
+    arrays = {
+        "bars": seconds_of(outcome.bars),
+        "totals": outcome.totals,
+        "daily": outcome.daily,
+    }
+    config: dict[str, str | float | list[str]] = {"arms": list(outcome.arms)}
+    if outcome.path is not None:
+        arrays["path"] = np.stack([outcome.path.returns, outcome.path.var, outcome.path.es])
+        config |= {"path-asset": outcome.path.asset, "path-level": outcome.path.level}
+    return _reply(message, arrays, config=config)
+
+
+class _Request(NamedTuple):
+    """A message about an episode, unpacked."""
+
+    task: Task
+    sample: Sample
+    shared: Shared
+    arrays: Mapping[str, np.ndarray]
+
+
+def _open(message: Message, context: Context) -> _Request:
+    participant = Participant.of(context)
+    arrays = {name: array.numpy() for name, array in message.content[ARRAYS].items()}
+    shared = split_prefix(arrays, SHARED_PREFIX)
+    calendar = bars_of(shared.pop(CALENDAR))
+    episode = EpisodeRecord.from_config(message.content[CONFIG])
+    return _Request(participant.task, participant.sample(episode, calendar), shared, arrays)
+
+
+def _reply(
+    message: Message,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    metrics: Mapping[str, int | float] | None = None,
+    config: Mapping[str, str | float | list[str]] | None = None,
+) -> Message:
+    content = RecordDict(
+        {
+            ARRAYS: ArrayRecord({name: Array(values) for name, values in arrays.items()}),
+            METRICS: MetricRecord(dict(metrics or {})),
+            CONFIG: ConfigRecord(dict(config or {})),
+        }
+    )
+    return Message(content, reply_to=message)

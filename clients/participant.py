@@ -1,0 +1,68 @@
+"""One participant: its number, its task and its own prices."""
+
+from functools import lru_cache
+
+import numpy as np
+from flwr.app import Context
+from numpy.typing import NDArray
+
+from conf import resolve
+from fedtrade.errors import ConfigurationError
+from fedtrade.holdings import Holdings, build_task
+from fedtrade.settings import Settings
+from fedtrade.tasks import Sample, Task
+from fedtrade.wire import EpisodeRecord
+
+__all__ = ["Participant"]
+
+
+class Participant:
+    """What a participant computes with.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the whole run.
+    number : int
+        Which of the participants this is, from 0.
+
+    Attributes
+    ----------
+    task : Task
+    bars : datetime64 of shape (n_bars,)
+        All bars that it holds.
+    n_assets : int
+    """
+
+    def __init__(self, settings: Settings, number: int) -> None:
+        self.number = number
+        self.task: Task = build_task(settings)
+        self._holdings = Holdings.of(settings)
+        panel = self._holdings.panel_of(number)
+        self.bars: NDArray[np.datetime64] = panel.bars
+        self.n_assets = panel.n_assets
+
+    @classmethod
+    def of(cls, context: Context) -> "Participant":
+        """The participant that a node stands for; its data is loaded once in a process.
+
+        Raises
+        ------
+        ConfigurationError
+            If the node has no `partition-id`.
+        """
+        number = context.node_config.get("partition-id")
+        if not isinstance(number, int):
+            raise ConfigurationError(
+                f"the node's config has partition-id={number!r}; start it with a whole number."
+            )
+        return _participant(str(context.run_config.get("settings", "")), number)
+
+    def sample(self, episode: EpisodeRecord, calendar: NDArray[np.datetime64]) -> Sample:
+        """Its prices that belong to an episode."""
+        return self._holdings.sample(self.number, episode, calendar)
+
+
+@lru_cache(maxsize=1024)
+def _participant(settings_json: str, number: int) -> Participant:
+    return Participant(resolve(settings_json), number)

@@ -1,0 +1,1 @@
+"""Federated learning for trading firms: the library, arrays in and arrays out."""

@@ -1,0 +1,77 @@
+"""A trained model as one safetensors file: its arrays, and the settings to rebuild it."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from fedtrade.errors import CheckpointError
+from fedtrade.report.atomic import write_atomically
+from fedtrade.settings import Settings
+from fedtrade.tasks.task import Model
+from fedtrade.wire import bar_text
+
+__all__ = ["StoredModel", "read_model", "write_model"]
+
+FORMAT = "fedtrade-model-1"
+
+
+class StoredModel(NamedTuple):
+    """A model, the settings of the run that made it, and the last bar that it has seen."""
+
+    model: Model
+    settings: Settings
+    trained_until: str
+
+
+def write_model(path: Path, model: Model, settings: Settings, trained_until: int) -> None:
+    """Store the vector and the learned sums.
+
+    Parameters
+    ----------
+    trained_until : int
+        Seconds since 1970 of the last bar of training.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {"vector": np.ascontiguousarray(model.vector)}
+    arrays |= {f"learned.{k}": np.ascontiguousarray(v) for k, v in model.learned.items()}
+    metadata = {
+        "format": FORMAT,
+        "settings": settings.to_json(),
+        "trained_until": bar_text(trained_until),
+    }
+    write_atomically(path, save(arrays, metadata=metadata))
+
+
+def read_model(path: str | Path) -> StoredModel:
+    """Read back what `write_model` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or not a model of fedtrade.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no model at {path}; name a model.safetensors.") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as a model: {error}.") from error
+    if metadata.get("format") != FORMAT or "vector" not in arrays:
+        raise CheckpointError(f"{path} is not a model that fedtrade wrote.")
+    try:
+        settings = Settings.from_json(metadata["settings"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} has no readable settings: {error}.") from error
+    learned = {k.removeprefix("learned."): v for k, v in arrays.items() if k != "vector"}
+    return StoredModel(Model(arrays["vector"], learned), settings, metadata["trained_until"])

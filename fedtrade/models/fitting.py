@@ -1,0 +1,113 @@
+"""Fit one or many flat vectors at once by Adam with a quadratic pull towards a prior."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Fit", "fit_vectors"]
+
+LossFunction: TypeAlias = Callable[[Tensor], Tensor]
+"""From a vector of shape (n_params,) to the loss of each example, shape (n_examples,)."""
+
+
+class Fit(NamedTuple):
+    """Fitted vectors and the loss they reached.
+
+    Attributes
+    ----------
+    vectors : float32 of shape (n_fits, n_params)
+    losses : float64 of shape (n_fits,)
+        Mean loss without the pull, before the last step.
+    """
+
+    vectors: NDArray[np.float32]
+    losses: NDArray[np.float64]
+
+
+def fit_vectors(
+    start: NDArray[np.float32],
+    loss: LossFunction,
+    *,
+    n_steps: int,
+    learning_rate: float,
+    prior: NDArray[np.float32],
+    shrinkages: Sequence[float],
+) -> Fit:
+    """Minimise `mean loss(v) + shrinkage / 2 * |v - prior|^2`, once for each shrinkage.
+
+    Adam (Kingma and Ba 2015, algorithm 1) on the full batch; the learning rate falls linearly within the
+    `n_steps`, so that a strongly shrunk fit comes to rest at the prior instead of rattling around
+    it. Fits do not influence each other: Adam works coordinate by coordinate.
+
+    Parameters
+    ----------
+    start : float32 of shape (n_params,)
+        Where every fit starts.
+    shrinkages : sequence of float
+        Not negative; `inf` returns the prior itself.
+
+    Raises
+    ------
+    ValueError
+        If a shrinkage is negative or NaN, or `n_steps` or `learning_rate` is not positive.
+    """
+    strength = np.asarray(shrinkages, dtype=np.float32)
+    if not np.all(strength >= 0.0):
+        raise ValueError(f"shrinkages must not be negative, got {list(shrinkages)}.")
+    if n_steps < 1 or not learning_rate > 0.0:
+        raise ValueError(
+            f"n_steps and learning_rate must be positive, got {n_steps} and {learning_rate}."
+        )
+    free = np.isfinite(strength)
+    centre = torch.from_numpy(np.asarray(prior, dtype=np.float32))
+    pull = torch.from_numpy(np.where(free, strength, 0.0))
+    origin = torch.from_numpy(np.where(free[:, None], start, prior).astype(np.float32))
+    vectors = origin.clone().requires_grad_(True)
+
+    def mean_loss(vector: Tensor) -> Tensor:
+        return loss(vector).mean()
+
+    losses_of = torch.func.vmap(mean_loss) if len(strength) > 1 else _single(mean_loss)
+    adam = _Adam(vectors)
+    losses = torch.zeros(len(strength))
+    for step in range(n_steps):
+        losses = losses_of(vectors)
+        penalty = 0.5 * pull * (vectors - centre).square().sum(dim=1)
+        (gradient,) = torch.autograd.grad((losses + penalty).sum(), vectors)
+        adam.step(gradient, learning_rate * (1.0 - step / n_steps))
+    fitted = np.where(free[:, None], vectors.detach().numpy(), prior).astype(np.float32)
+    return Fit(fitted, losses.detach().numpy().astype(np.float64))
+
+
+def _single(loss: LossFunction) -> LossFunction:
+    """What `vmap` does to one vector, without its overhead."""
+    return lambda vectors: loss(vectors[0])[None]
+
+
+class _Adam:
+    """Adam on one tensor, in place.
+
+    `torch.optim` loads the compiler on first use, which takes longer than a participant's whole
+    training, and each of its steps costs as much as the gradient of a small model.
+    """
+
+    def __init__(self, values: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> None:
+        self._values = values
+        self._betas = (beta1, beta2)
+        self._mean = torch.zeros_like(values, requires_grad=False)
+        self._square = torch.zeros_like(values, requires_grad=False)
+        self._steps = 0
+
+    def step(self, gradient: Tensor, learning_rate: float) -> None:
+        self._steps += 1
+        beta1, beta2 = self._betas
+        with torch.no_grad():
+            self._mean.lerp_(gradient, 1.0 - beta1)
+            self._square.mul_(beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
+            scale = (self._square / (1.0 - beta2**self._steps)).sqrt_().add_(1e-8)
+            rate = learning_rate / (1.0 - beta1**self._steps)
+            self._values.addcdiv_(self._mean, scale, value=-rate)

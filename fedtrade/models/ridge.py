@@ -1,0 +1,106 @@
+"""Ridge regression from sums over examples: the same model as if all data lay in one place.
+
+The coefficients depend on the data through `X'X`, `X'y` and the number of examples alone, and
+those add over participants: one federated sum replaces all rounds of training (McMahan et al.'s
+averaging of *fitted* coefficients is something else, and worse than not taking part).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RidgeSums", "ridge_weights"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RidgeSums:
+    """Sufficient statistics of a linear regression with an intercept, and of its history.
+
+    Attributes
+    ----------
+    products : float64 of shape (1 + n_features, 1 + n_features + n_outputs)
+        `[1, X]' [1, X, Y]`: its first entry counts the examples.
+    example_bars : float
+        Examples times the bars that they are spread over, added over participants.
+    """
+
+    products: FloatArray
+    example_bars: float
+
+    @classmethod
+    def of(cls, features: FloatArray, targets: FloatArray, n_bars: int) -> "RidgeSums":
+        """Sums of one participant.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+            Finite; n may be 0.
+        targets : ndarray of shape (n, n_outputs)
+        n_bars : int
+            Different bars at which the examples' labels end.
+        """
+        left = np.column_stack([np.ones(len(features)), features])
+        return cls(left.T @ np.column_stack([left, targets]), float(len(features) * n_bars))
+
+    @classmethod
+    def from_array(cls, array: FloatArray, n_features: int) -> "RidgeSums":
+        """Read back `to_array`, or a sum of such arrays.
+
+        Raises
+        ------
+        ValueError
+            If the length does not fit to the number of features.
+        """
+        rows = 1 + n_features
+        columns, rest = divmod(array.size - 1, rows)
+        if array.ndim != 1 or rest or columns <= rows:
+            raise ValueError(
+                f"sums of a ridge with {n_features} features have a length of "
+                f"{rows} * ({rows} + n_outputs) + 1, got shape {array.shape}."
+            )
+        return cls(array[:-1].reshape(rows, columns), float(array[-1]))
+
+    def to_array(self) -> FloatArray:
+        """All numbers in one array that adds over participants."""
+        return np.append(self.products.reshape(-1), self.example_bars)
+
+    @property
+    def n_examples(self) -> float:
+        """How many examples were added up."""
+        return float(self.products[0, 0])
+
+    @property
+    def n_bars(self) -> int:
+        """Bars of history behind the average example, at least 1.
+
+        Examples of one bar move together, so this and not their number says how much is known.
+        """
+        return max(round(self.example_bars / self.n_examples), 1) if self.n_examples else 1
+
+
+def ridge_weights(sums: RidgeSums, penalty: float) -> FloatArray:
+    """Minimise `mean |y - a - Wx|^2 / 2 + penalty / 2 * |W|^2` over a and W.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs, n_features)
+        W. The intercept is free, hence features and targets count as deviations from their means.
+
+    Raises
+    ------
+    ValueError
+        If there is no example or the penalty is not positive.
+    """
+    if not sums.n_examples > 0.0:
+        raise ValueError("no participant has a training example; give them longer histories.")
+    if not penalty > 0.0:
+        raise ValueError(f"penalty must be positive, got {penalty}.")
+    mean = sums.products / sums.n_examples
+    covariance = mean[1:, 1:] - np.outer(mean[1:, 0], mean[0, 1:])
+    n_features = len(covariance)
+    system = covariance[:, :n_features] + penalty * np.eye(n_features)
+    weights: FloatArray = np.linalg.solve(system, covariance[:, n_features:]).T
+    return weights

@@ -1,0 +1,101 @@
+"""From a volatility to value at risk and expected shortfall, with parameters shared by all.
+
+The head turns the volatility forecast of a network into the left tail of the next return:
+quantiles that cannot cross and shortfalls beyond them, at several levels at once. Its parameters
+are the logarithm of the multiplier at the highest level, of the increment to each further level,
+of the excess of each shortfall over its quantile, and of the degrees of freedom beyond
+`LEAST_DOF`: `2 * n_levels + 1` numbers, all free on the real line.
+
+The loss of an example is the Student-t likelihood of its return plus one half of the FZ0 score of
+the tail (Patton, Ziegel and Chen 2019, Journal of Econometrics 211(2), equation 6), averaged over
+the levels: the likelihood steadies the volatility, the score sharpens the tail.
+"""
+
+from collections.abc import Sequence
+from math import log, pi
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedtrade.baselines.student_t import student_t_quantile, student_t_shortfall
+
+__all__ = ["TailForecasts", "TailHead"]
+
+LEAST_DOF = 2.1
+SCORE_WEIGHT = 0.5
+
+
+class TailForecasts(NamedTuple):
+    """Returns' quantiles and the means below them, each of shape (n, n_levels)."""
+
+    var: Tensor
+    es: Tensor
+
+
+class TailHead:
+    """The tail of a return of given volatility.
+
+    Parameters
+    ----------
+    levels : sequence of float
+        Tail probabilities, falling, each in (0, 0.5).
+
+    Raises
+    ------
+    ValueError
+        If the levels do not fall or lie outside of (0, 0.5).
+    """
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
+        if not levels or not falling or not all(0.0 < level < 0.5 for level in levels):
+            raise ValueError(
+                f"levels must be different, fall and lie in (0, 0.5), got {list(levels)}."
+            )
+        self.levels = tuple(float(level) for level in levels)
+
+    @property
+    def n_params(self) -> int:
+        """Two numbers a level and the degrees of freedom."""
+        return 2 * len(self.levels) + 1
+
+    def student_t(self, dof: float) -> NDArray[np.float32]:
+        """The parameters, shape (n_params,), at which the tail is that of a Student-t."""
+        multiples = -student_t_quantile(self.levels, dof)
+        shortfalls = -student_t_shortfall(self.levels, dof)
+        increments = np.diff(multiples, prepend=0.0)
+        return np.concatenate(
+            [np.log(increments), np.log(shortfalls / multiples - 1.0), [log(dof - LEAST_DOF)]]
+        ).astype(np.float32)
+
+    def forecasts(self, shape: Tensor, volatility: Tensor) -> TailForecasts:
+        """Tail of returns with volatility (n,) under parameters (n_params,)."""
+        n_levels = len(self.levels)
+        multiples = torch.cumsum(torch.exp(shape[:n_levels]), dim=0)
+        excess = 1.0 + torch.exp(shape[n_levels : 2 * n_levels])
+        var = -volatility[:, None] * multiples
+        return TailForecasts(var=var, es=var * excess)
+
+    def losses(self, shape: Tensor, log_volatility: Tensor, returns: Tensor) -> Tensor:
+        """Loss of each example, shape (n,), from log volatility and returns of shape (n,)."""
+        dof = LEAST_DOF + torch.exp(shape[-1])
+        tail = self.forecasts(shape, torch.exp(log_volatility))
+        likelihood = _student_t_log_density(returns, log_volatility, dof)
+        scores = _fz0(returns[:, None], tail, torch.tensor(self.levels))
+        return SCORE_WEIGHT * scores.mean(dim=1) - likelihood
+
+
+def _student_t_log_density(returns: Tensor, log_volatility: Tensor, dof: Tensor) -> Tensor:
+    """Log density of a Student-t with standard deviation `exp(log_volatility)`."""
+    scaled = (returns * torch.exp(-log_volatility)).square() / (dof - 2.0)
+    norm = torch.lgamma((dof + 1.0) / 2.0) - torch.lgamma(dof / 2.0)
+    norm = norm - 0.5 * torch.log(pi * (dof - 2.0))
+    return norm - log_volatility - (dof + 1.0) / 2.0 * torch.log1p(scaled)
+
+
+def _fz0(returns: Tensor, tail: TailForecasts, levels: Tensor) -> Tensor:
+    shortfall = torch.clamp(tail.var - returns, min=0.0)
+    return -shortfall / (levels * tail.es) + tail.var / tail.es + torch.log(-tail.es) - 1.0

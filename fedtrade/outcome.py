@@ -1,0 +1,141 @@
+"""What one episode of a run gave, and how it is kept in a file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrade.errors import CheckpointError
+from fedtrade.tasks.task import Evaluation, ForecastPath, Model
+from fedtrade.wire import EpisodeRecord, pack_model, split_prefix, unpack_models
+
+__all__ = ["EpisodeOutcome", "Failure", "RoundLog", "from_bytes", "to_bytes"]
+
+
+class RoundLog(NamedTuple):
+    """One finished round of training."""
+
+    round_number: int
+    n_replies: int
+    n_failures: int
+    loss: float
+    update_norm: float
+    seconds: float
+
+
+class Failure(NamedTuple):
+    """A participant without a usable reply; round 0 is before training, -1 the evaluation."""
+
+    round_number: int
+    participant: int
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class EpisodeOutcome:
+    """An episode as far as it has come.
+
+    Attributes
+    ----------
+    shared : mapping of str to array
+        Outcomes of the federated sums.
+    models : mapping of str to Model
+        By arm; `federated` holds the global vector after the last of `rounds`.
+    evaluations : mapping of int to Evaluation
+        By participant, when the episode is finished.
+    """
+
+    episode: EpisodeRecord
+    n_participants: int
+    shared: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+    rounds: list[RoundLog] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    evaluations: dict[int, Evaluation] = field(default_factory=dict)
+    is_finished: bool = False
+
+
+def to_bytes(outcome: EpisodeOutcome) -> bytes:
+    """One `.npz` file: arrays by name, and everything else as JSON under `meta`."""
+    arrays: dict[str, NDArray[Any]] = {f"shared/{k}": v for k, v in outcome.shared.items()}
+    for arm, model in outcome.models.items():
+        arrays |= pack_model(arm, model)
+    for participant, evaluation in outcome.evaluations.items():
+        arrays |= _packed_evaluation(f"evaluation/{participant}/", evaluation)
+    meta = {
+        "episode": outcome.episode.to_config(),
+        "n_participants": outcome.n_participants,
+        "rounds": outcome.rounds,
+        "failures": outcome.failures,
+        "evaluations": {
+            str(participant): {"arms": e.arms, "path": e.path and [e.path.asset, e.path.level]}
+            for participant, e in outcome.evaluations.items()
+        },
+        "is_finished": outcome.is_finished,
+    }
+    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
+    buffer = BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> EpisodeOutcome:
+    """Read back what `to_bytes` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the bytes are something else.
+    """
+    try:
+        with np.load(BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays.pop("meta").tobytes())
+        return EpisodeOutcome(
+            episode=EpisodeRecord.from_config(meta["episode"]),
+            n_participants=meta["n_participants"],
+            shared=split_prefix(arrays, "shared/"),
+            models=unpack_models(arrays),
+            rounds=[RoundLog(*entry) for entry in meta["rounds"]],
+            failures=[Failure(*entry) for entry in meta["failures"]],
+            evaluations={
+                int(number): _unpacked_evaluation(
+                    split_prefix(arrays, f"evaluation/{number}/"), entry
+                )
+                for number, entry in meta["evaluations"].items()
+            },
+            is_finished=meta["is_finished"],
+        )
+    except (BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError) as error:
+        raise CheckpointError(
+            f"a checkpoint is damaged ({type(error).__name__}: {error}); "
+            "start again with resume=false."
+        ) from error
+
+
+def _packed_evaluation(head: str, evaluation: Evaluation) -> dict[str, NDArray[Any]]:
+    packed: dict[str, NDArray[Any]] = {
+        f"{head}bars": evaluation.bars,
+        f"{head}totals": evaluation.totals,
+        f"{head}daily": evaluation.daily,
+    }
+    if (path := evaluation.path) is not None:
+        packed[f"{head}path"] = np.stack([path.returns, path.var, path.es])
+    return packed
+
+
+def _unpacked_evaluation(
+    arrays: Mapping[str, NDArray[Any]], entry: Mapping[str, Any]
+) -> Evaluation:
+    path = None
+    if entry["path"] is not None:
+        asset, level = entry["path"]
+        path = ForecastPath(asset, level, arrays["bars"], *arrays["path"])
+    return Evaluation(
+        tuple(entry["arms"]), arrays["bars"], arrays["totals"], arrays["daily"], path
+    )

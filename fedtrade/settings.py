@@ -1,0 +1,167 @@
+"""The resolved configuration of one run as typed values.
+
+Composed once from `conf/`, validated here, and sent as one JSON string to wherever the apps run.
+Every refusal names the key that was wrong.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fedtrade.errors import ConfigurationError
+
+__all__ = ["Component", "Evaluation", "Federation", "Settings"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Component(BaseModel):
+    """Something chosen by name: `_target_` is its import path, the rest its keyword arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    target: Annotated[str, Field(alias="_target_", pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for the target."""
+        return dict(self.model_extra or {})
+
+
+class Federation(_Record):
+    """Who takes part, and how much of the past each one knows at an origin."""
+
+    n_participants: Annotated[int, Field(ge=1)] | None
+    setting: Literal["same_history", "cold_start"]
+    history_bars: Annotated[int, Field(ge=1)]
+    incumbent_bars: Annotated[int, Field(ge=1)] | None = None
+    rounds: Annotated[int, Field(ge=0)]
+    reply_timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+
+    @model_validator(mode="after")
+    def _check_cold_start(self) -> "Federation":
+        if self.setting == "cold_start":
+            if self.incumbent_bars is None or self.incumbent_bars <= self.history_bars:
+                raise ValueError(
+                    f"incumbent_bars={self.incumbent_bars} must exceed the newcomers' "
+                    f"history_bars={self.history_bars}"
+                )
+            if self.n_participants is not None and self.n_participants < 2:
+                raise ValueError(
+                    "n_participants=1 leaves nobody to join; use at least 2, "
+                    "or federation=same_history"
+                )
+        return self
+
+    @property
+    def n_folds(self) -> int:
+        """Arrangements of the participants at each origin: in a cold start the halves swap."""
+        return 2 if self.setting == "cold_start" else 1
+
+    @property
+    def longest_history_bars(self) -> int:
+        """Bars that the best-informed participant knows."""
+        return self.incumbent_bars or self.history_bars
+
+    def is_newcomer(self, participant: int, n_participants: int, fold: int) -> bool:
+        """Whether the participant joins late in this fold: one half in the first, then the other."""
+        in_first_half = participant < (n_participants + 1) // 2
+        return self.setting == "cold_start" and in_first_half == (fold == 0)
+
+    def history_of(self, participant: int, n_participants: int, fold: int) -> int:
+        """Bars up to and including the origin that the participant knows."""
+        if self.is_newcomer(participant, n_participants, fold):
+            return self.history_bars
+        return self.longest_history_bars
+
+    def is_scored(self, participant: int, n_participants: int, fold: int) -> bool:
+        """Whether its forecasts count: newcomers in a cold start, otherwise everybody."""
+        return self.setting == "same_history" or self.is_newcomer(
+            participant, n_participants, fold
+        )
+
+
+class Evaluation(_Record):
+    """Where training ends and what it is compared with."""
+
+    test_bars: Annotated[int, Field(ge=1)]
+    n_origins: Annotated[int, Field(ge=1)] | None
+    embargo_bars: Annotated[int, Field(ge=0)] = 0
+    pooled: bool = True
+    public_bars: Annotated[int, Field(ge=0)] = 0
+    bootstrap_resamples: Annotated[int, Field(ge=100)] = 2000
+
+
+class Settings(_Record):
+    """Everything that one run needs to know."""
+
+    seed: Annotated[int, Field(ge=0)]
+    out: str
+    resume: bool
+    progress: Literal["auto", "plain", "none"]
+    task: Component
+    data: Component
+    partition: Component
+    model: Component
+    strategy: Component
+    attack: Component | None
+    runtime: Component
+    federation: Federation
+    evaluation: Evaluation
+
+    @field_validator("attack", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None  # conf/attack/none.yaml has no keys
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
+        """Validate nested plain values.
+
+        Raises
+        ------
+        ConfigurationError
+            Naming each key that is unknown, missing or out of range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigurationError(_sentence(error)) from None
+
+    @staticmethod
+    @lru_cache(maxsize=8)
+    def from_json(text: str) -> "Settings":
+        """Read back what `to_json` wrote."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigurationError(f"the settings are not valid JSON: {error}.") from None
+        return Settings.from_mapping(values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain nested values, as `from_mapping` takes them."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_mapping(), separators=(",", ":"))
+
+
+def _sentence(error: ValidationError) -> str:
+    """Name each wrong key with its value and what was expected."""
+    parts = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "settings"
+        message = problem["msg"].removeprefix("Value error, ")
+        given = "" if problem["type"] in ("missing", "value_error") else _given(problem["input"])
+        parts.append(f"{key}{given}: {message[0].lower()}{message[1:]}")
+    return "; ".join(parts) + "."
+
+
+def _given(value: Any) -> str:
+    return "" if isinstance(value, Mapping) else f"={value!r}"

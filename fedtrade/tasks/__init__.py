@@ -1,0 +1,25 @@
+"""What is learned: one task a file, all with the same protocol."""
+
+from fedtrade.tasks.task import (
+    Evaluation,
+    ForecastPath,
+    Headline,
+    LocalUpdate,
+    Model,
+    Sample,
+    Score,
+    Shared,
+    Task,
+)
+
+__all__ = [
+    "Evaluation",
+    "ForecastPath",
+    "Headline",
+    "LocalUpdate",
+    "Model",
+    "Sample",
+    "Score",
+    "Shared",
+    "Task",
+]

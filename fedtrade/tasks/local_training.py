@@ -1,0 +1,113 @@
+"""Train one vector on one set of examples: with a given pull to the prior, or a tuned one."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedtrade.models.fitting import fit_vectors
+
+__all__ = ["Examples", "fit_one", "fit_tuned"]
+
+VALIDATION_SHARE = 0.3
+TUNING_GRID = (0.01, 0.1, 1.0, 10.0, float("inf"))
+"""Multiples of the default shrinkage to choose from; infinity keeps the prior."""
+
+E = TypeVar("E", bound="Examples")
+
+
+class Examples(Protocol):
+    """Training examples ordered by bar, with the bar at which each label ends."""
+
+    @property
+    def label_bars(self) -> NDArray[np.intp]:
+        """Shape (n_examples,)."""
+        ...
+
+    def where(self: E, keep: NDArray[np.bool_]) -> E:
+        """Those examples that the mask of shape (n_examples,) keeps."""
+        ...
+
+
+LossOf = Callable[[torch.Tensor, E], torch.Tensor]
+
+
+def fit_one(
+    start: NDArray[np.float32],
+    examples: E,
+    loss_of: LossOf[E],
+    *,
+    prior: NDArray[np.float32],
+    shrinkage: float,
+    n_steps: int,
+    learning_rate: float,
+) -> tuple[NDArray[np.float32], float]:
+    """The fitted vector and its loss."""
+    fit = fit_vectors(
+        start,
+        lambda vector: loss_of(vector, examples),
+        n_steps=n_steps,
+        learning_rate=learning_rate,
+        prior=prior,
+        shrinkages=(shrinkage,),
+    )
+    return fit.vectors[0], float(fit.losses[0])
+
+
+def fit_tuned(
+    examples: E,
+    loss_of: LossOf[E],
+    *,
+    start: NDArray[np.float32],
+    prior: NDArray[np.float32],
+    shrinkage: float,
+    horizon_bars: int,
+    n_steps: int,
+    learning_rate: float,
+    grid: Sequence[float] = TUNING_GRID,
+) -> NDArray[np.float32]:
+    """Choose the shrinkage on the last 30 % of the training bars, then fit on all of them.
+
+    The candidates are `shrinkage` times each entry of `grid`, which rises. The choice is the
+    strongest whose loss lies within one standard error of the best (Hastie, Tibshirani and
+    Friedman 2009, section 7.10; the error is that of the paired difference over bars): with few
+    bars the plain minimum mostly picks noise. Labels that overlap the validation bars are left
+    out of the fits that are compared. With too few bars to hold any out, the prior is returned.
+    """
+    grid = [shrinkage * multiple for multiple in grid]
+    bars = np.unique(examples.label_bars)
+    first_validation = bars[int(len(bars) * (1.0 - VALIDATION_SHARE))]
+    early = examples.label_bars <= first_validation - horizon_bars
+    late = examples.label_bars >= first_validation
+    if not early.any():
+        return prior.copy()
+    earlier, later = examples.where(early), examples.where(late)
+
+    def fit(data: E, shrinkages: Sequence[float]) -> NDArray[np.float32]:
+        return fit_vectors(
+            start,
+            lambda vector: loss_of(vector, data),
+            n_steps=n_steps,
+            learning_rate=learning_rate,
+            prior=prior,
+            shrinkages=shrinkages,
+        ).vectors
+
+    candidates = fit(earlier, grid)
+    with torch.no_grad():
+        losses = np.stack([loss_of(torch.from_numpy(vector), later).numpy() for vector in candidates])
+    return fit(examples, (grid[_strongest_within_one_error(losses, later.label_bars)],))[0]
+
+
+def _strongest_within_one_error(
+    losses: NDArray[np.float32], label_bars: NDArray[np.intp]
+) -> int:
+    """The last row of losses (n_candidates, n_examples) that is not clearly worse than the best."""
+    _, bar = np.unique(label_bars, return_inverse=True)
+    by_bar = np.stack([np.bincount(bar, row) / np.bincount(bar) for row in losses])
+    excess = by_bar - by_bar[int(by_bar.mean(axis=1).argmin())]
+    n_bars = by_bar.shape[1]
+    error = excess.std(axis=1, ddof=1) / np.sqrt(n_bars) if n_bars > 1 else np.inf
+    return int(np.flatnonzero(excess.mean(axis=1) <= error)[-1])

@@ -1,0 +1,368 @@
+"""Tail risk: value at risk and expected shortfall of each asset's next return.
+
+The volatility of the next return is a base volatility times the exponential of a network of nine
+standardised features: five of the asset's own history and four of the market nowcast. A head
+shared by all turns it into quantiles and shortfalls that cannot cross. Untrained, the model is the
+EWMA with Student-t tails, towards which training is shrunk: with little history it stays there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedtrade.baselines import NAIVE_FORECASTERS, TailForecast, har_mix_variance
+from fedtrade.evaluation.tail_scores import TAIL_TOTALS, tail_metrics, tail_scores
+from fedtrade.features import (
+    Standardiser,
+    VolatilityState,
+    market_nowcast,
+    moment_sum,
+    nowcast_sum,
+    volatility_state,
+)
+from fedtrade.features.nowcast import N_NOWCAST
+from fedtrade.models import NetworkFactory, TailHead
+from fedtrade.tasks.local_training import fit_one, fit_tuned
+from fedtrade.tasks.shrinkage import shrinkage_for
+from fedtrade.tasks.task import (
+    Evaluation,
+    ForecastPath,
+    Headline,
+    LocalUpdate,
+    Model,
+    Sample,
+    Score,
+    Shared,
+    Vector,
+)
+
+__all__ = ["Risk"]
+
+N_OWN = 5
+N_FEATURES = N_OWN + N_NOWCAST
+PRIOR_DOF = 6.0
+LEAST_RISK = 1e-6
+"""A price that stood still forecasts no risk at all, of which no score is finite."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Examples:
+    """Features (n, 9), log base volatility (n,), the return that follows (n,) and its bar."""
+
+    features: Tensor
+    log_base: Tensor
+    returns: Tensor
+    label_bars: NDArray[np.intp]
+
+    def where(self, keep: NDArray[np.bool_]) -> "_Examples":
+        mask = torch.from_numpy(keep)
+        return _Examples(
+            self.features[mask], self.log_base[mask], self.returns[mask], self.label_bars[keep]
+        )
+
+    @property
+    def n_bars(self) -> int:
+        return len(np.unique(self.label_bars))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """What is known after each bar of a sample; `raw` is (n_bars, n_assets, 9), unscaled."""
+
+    returns: NDArray[np.float64]
+    base: NDArray[np.float64]
+    raw: NDArray[np.float64]
+
+
+class Risk:
+    """Joint VaR and ES of the next bar's return.
+
+    Parameters
+    ----------
+    network : NetworkFactory
+        From nine features to the logarithm of the volatility's correction.
+    levels : sequence of float
+        Tail probabilities, falling; the last one is the headline's.
+    base_volatility : {"ewma", "har_mix"}
+        What the network corrects: the EWMA of half-life 11 bars or the fixed HAR mixture, which
+        is a better place to fall back to when nobody has more than a few months of history.
+    local_steps : int
+        Adam steps of a participant in a round.
+    learning_rate : float
+    shrinkage : float
+        Strength of the pull to the prior, see `shrinkage_for`.
+    alone_steps : int
+        Adam steps of the models that a participant trains alone.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its range.
+    """
+
+    name = "risk"
+    sums = ("nowcast", "moments")
+    learned = ("moments",)
+    min_history_bars = 40
+    horizon_bars = 1
+
+    def __init__(
+        self,
+        network: NetworkFactory,
+        *,
+        levels: Sequence[float] = (0.05, 0.025, 0.01),
+        base_volatility: Literal["ewma", "har_mix"] = "ewma",
+        local_steps: int = 10,
+        learning_rate: float = 0.02,
+        shrinkage: float = 2.0,
+        alone_steps: int = 100,
+    ) -> None:
+        if base_volatility not in ("ewma", "har_mix"):
+            raise ValueError(
+                f"base_volatility must be 'ewma' or 'har_mix', got {base_volatility!r}."
+            )
+        if local_steps < 1 or alone_steps < 1:
+            raise ValueError(
+                f"local_steps and alone_steps must be at least 1, got {local_steps}, {alone_steps}."
+            )
+        if not learning_rate > 0.0 or not shrinkage >= 0.0:
+            raise ValueError(
+                "learning_rate must be positive and shrinkage not negative, "
+                f"got {learning_rate} and {shrinkage}."
+            )
+        self._network = network(N_FEATURES, 1)
+        self._head = TailHead(levels)
+        self._base_volatility = base_volatility
+        self._local_steps = local_steps
+        self._learning_rate = learning_rate
+        self._shrinkage = shrinkage
+        self._alone_steps = alone_steps
+        self.levels = self._head.levels
+        self.headline = Headline("pinball", self.levels[-1], unit="bp", scale=1e4)
+        self.totals = tuple(f"{name}@{level}" for level in self.levels for name in TAIL_TOTALS)
+        self.daily = (f"pinball@{self.levels[-1]}",)
+
+    def initial(self, seed: int) -> Vector:
+        """A network that corrects nothing, with the tail of a Student-t of 6 degrees of freedom."""
+        body = self._network.initial(np.random.default_rng(seed))
+        return np.concatenate([body, self._head.student_t(PRIOR_DOF)])
+
+    # --- federated sums -------------------------------------------------------------------------
+
+    def local_sum(self, name: str, sample: Sample, shared: Shared) -> NDArray[np.float64]:
+        """The participant's part of the nowcast (every bar) or the moments (training bars)."""
+        if name == "nowcast":
+            state = volatility_state(sample.panel.returns())
+            return nowcast_sum(state, sample.rows, sample.n_calendar)
+        return self._moments(self._inputs(sample, shared), sample)
+
+    def finish_sum(self, name: str, total: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The market nowcast's features, or the moments as they are."""
+        return market_nowcast(total) if name == "nowcast" else total
+
+    def _moments(self, inputs: _Inputs, sample: Sample) -> NDArray[np.float64]:
+        known, _ = _training_rows(inputs, sample)
+        return moment_sum(inputs.raw[: sample.n_train - 1][known])
+
+    # --- training -------------------------------------------------------------------------------
+
+    def train(self, vector: Vector, sample: Sample, shared: Shared) -> LocalUpdate:
+        """Some Adam steps from the global vector on this participant's examples."""
+        scale = Standardiser.from_sum(shared["moments"])
+        examples = _examples(self._inputs(sample, shared), sample, scale)
+        if not examples.n_bars:
+            return LocalUpdate(np.zeros_like(vector), 0.0, 0)
+        fitted, loss = self._fit(vector, examples, self._local_steps)
+        return LocalUpdate(fitted - vector, loss, len(examples.label_bars))
+
+    def solve(self, shared: Shared) -> Mapping[str, Model]:
+        """Nothing: the sums do not determine this model."""
+        return {}
+
+    def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
+        """One model on all examples in one place."""
+        scale = Standardiser.from_sum(shared["moments"])
+        parts = [_examples(self._inputs(sample, shared), sample, scale) for sample in samples]
+        pooled = _Examples(
+            torch.cat([part.features for part in parts]),
+            torch.cat([part.log_base for part in parts]),
+            torch.cat([part.returns for part in parts]),
+            np.concatenate([part.label_bars for part in parts]),
+        )
+        n_steps = n_rounds * self._local_steps
+        return self._fit(self.initial(0), pooled, n_steps, max(part.n_bars for part in parts))[0]
+
+    def _fit(
+        self, start: Vector, examples: _Examples, n_steps: int, n_bars: int | None = None
+    ) -> tuple[Vector, float]:
+        return fit_one(
+            start,
+            examples,
+            self._loss,
+            prior=self.initial(0),
+            shrinkage=shrinkage_for(n_bars or examples.n_bars, self._shrinkage),
+            n_steps=n_steps,
+            learning_rate=self._learning_rate,
+        )
+
+    def _loss(self, vector: Tensor, examples: _Examples) -> Tensor:
+        correction = self._network(vector[: -self._head.n_params], examples.features)[:, 0]
+        shape = vector[-self._head.n_params :]
+        return self._head.losses(shape, examples.log_base + correction, examples.returns)
+
+    # --- evaluation -----------------------------------------------------------------------------
+
+    def evaluate(
+        self, sample: Sample, shared: Shared, models: Mapping[str, Model]
+    ) -> Evaluation:
+        """Score naive forecasts, the models given, and models trained on this sample alone."""
+        inputs = self._inputs(sample, shared)
+        forecasts = self._naive(inputs.returns, sample)
+        for arm, model in (self._alone(inputs, sample) | dict(models)).items():
+            forecasts[arm] = self._forecast(model, inputs, slice(sample.n_train - 1, -1))
+        scored = slice(sample.n_skip, None)
+        returns = inputs.returns[sample.n_train :][scored]
+        tails = {arm: TailForecast(t.var[scored], t.es[scored]) for arm, t in forecasts.items()}
+        scores = [tail_scores(returns, *tail, self.levels) for tail in tails.values()]
+        bars = sample.panel.bars[sample.n_train :][scored]
+        shown = tails["federated"] if "federated" in tails else tails["ewma_t6"]
+        return Evaluation(
+            arms=tuple(tails),
+            bars=bars,
+            totals=np.stack([score.totals.reshape(-1) for score in scores]),
+            daily=np.stack([score.daily_pinball[:, -1] for score in scores])[None],
+            path=ForecastPath(
+                sample.panel.assets[0],
+                self.levels[-1],
+                bars,
+                returns[:, 0],
+                shown.var[:, 0, -1],
+                shown.es[:, 0, -1],
+            ),
+        )
+
+    def scores(
+        self, totals: NDArray[np.float64], daily: NDArray[np.float64]
+    ) -> Sequence[Score]:
+        """Proper scores and coverage tests at each level, from the totals."""
+        by_level = totals.reshape(len(self.levels), len(TAIL_TOTALS))
+        return [
+            Score(metric, level, value)
+            for level, row in zip(self.levels, by_level, strict=True)
+            for metric, value in tail_metrics(row, level).items()
+        ]
+
+    def _naive(self, returns: NDArray[np.float64], sample: Sample) -> dict[str, TailForecast]:
+        """Tails of shape (n_bars, n_assets, n_levels) by naive arm."""
+        out = {}
+        for arm, forecast in NAIVE_FORECASTERS.items():
+            tails = [forecast(column, sample.n_train, self.levels) for column in returns.T]
+            out[arm] = TailForecast(
+                np.minimum(np.stack([tail.var for tail in tails], axis=1), -LEAST_RISK),
+                np.minimum(np.stack([tail.es for tail in tails], axis=1), -LEAST_RISK),
+            )
+        return out
+
+    def _alone(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
+        """Models of this sample alone: without the nowcast, by default and tuned, and with it."""
+        moments = self._moments(inputs, sample)
+        own = _without_nowcast(moments)
+        examples = {
+            key: _examples(inputs, sample, Standardiser.from_sum(total))
+            for key, total in (("own", own), ("nowcast", moments))
+        }
+        tuned = partial(
+            fit_tuned,
+            loss_of=self._loss,
+            start=self.initial(0),
+            prior=self.initial(0),
+            shrinkage=shrinkage_for(examples["own"].n_bars, self._shrinkage),
+            horizon_bars=self.horizon_bars,
+            n_steps=self._alone_steps,
+            learning_rate=self._learning_rate,
+        )
+        default = self._fit(self.initial(0), examples["own"], self._alone_steps)[0]
+        return {
+            "local_default": Model(default, {"moments": own}),
+            "local_tuned": Model(tuned(examples["own"]), {"moments": own}),
+            "local_nowcast": Model(tuned(examples["nowcast"]), {"moments": moments}),
+        }
+
+    def _forecast(self, model: Model, inputs: _Inputs, rows: slice) -> TailForecast:
+        """The model's tail after each of the rows, shapes (n_rows, n_assets, n_levels)."""
+        scale = Standardiser.from_sum(model.learned["moments"])
+        features = np.nan_to_num(scale(inputs.raw[rows]))  # an unknown feature says nothing
+        n_bars, n_assets, _ = features.shape
+        vector = torch.from_numpy(np.asarray(model.vector, dtype=np.float32))
+        split = len(vector) - self._head.n_params
+        with torch.no_grad():
+            flat = torch.from_numpy(features.reshape(-1, N_FEATURES).astype(np.float32))
+            correction = self._network(vector[:split], flat)[:, 0]
+            base = torch.from_numpy(inputs.base[rows].reshape(-1).astype(np.float32))
+            tail = self._head.forecasts(vector[split:], base * torch.exp(correction))
+        shape = (n_bars, n_assets, len(self.levels))
+        return TailForecast(
+            tail.var.numpy().astype(np.float64).reshape(shape),
+            tail.es.numpy().astype(np.float64).reshape(shape),
+        )
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def _inputs(self, sample: Sample, shared: Shared) -> _Inputs:
+        returns = sample.panel.returns()
+        state = volatility_state(returns)
+        return _Inputs(returns, self._base(returns, state), _raw_features(state, sample, shared))
+
+    def _base(
+        self, returns: NDArray[np.float64], state: VolatilityState
+    ) -> NDArray[np.float64]:
+        if self._base_volatility == "ewma":
+            return state.s11
+        return np.sqrt(har_mix_variance(returns))
+
+
+def _raw_features(
+    state: VolatilityState, sample: Sample, shared: Shared
+) -> NDArray[np.float64]:
+    """Own features and the nowcast side by side, shape (n_bars, n_assets, 9)."""
+    own = state.own_features()
+    nowcast = shared["nowcast"][sample.rows]
+    repeated = np.broadcast_to(nowcast[:, None, :], (*own.shape[:2], N_NOWCAST))
+    return np.concatenate([own, repeated], axis=2)
+
+
+def _without_nowcast(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Moments under which the nowcast is standardised to zero: an enormous variance."""
+    own = moments.copy()
+    own[2, N_OWN:] = np.inf
+    return own
+
+
+def _training_rows(
+    inputs: _Inputs, sample: Sample
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which (bar, asset) before the origin can be learned from, and the returns that follow.
+
+    Shapes (n_train - 1, n_assets). Every label ends at the origin or earlier.
+    """
+    labels = inputs.returns[1 : sample.n_train]
+    known = np.isfinite(inputs.raw[: sample.n_train - 1]).all(axis=2)
+    return known & np.isfinite(labels), labels
+
+
+def _examples(inputs: _Inputs, sample: Sample, scale: Standardiser) -> _Examples:
+    known, labels = _training_rows(inputs, sample)
+    features = scale(inputs.raw[: sample.n_train - 1][known])
+    bars = np.broadcast_to(sample.rows[1 : sample.n_train, None], known.shape)
+    return _Examples(
+        torch.from_numpy(features.astype(np.float32)),
+        torch.from_numpy(np.log(inputs.base[: sample.n_train - 1][known]).astype(np.float32)),
+        torch.from_numpy(labels[known].astype(np.float32)),
+        bars[known],
+    )

@@ -1,0 +1,268 @@
+"""The protocol of a task: what a participant computes, and what the federation adds up.
+
+A task knows nothing of messages. In each episode (one origin of the walk-forward) the server
+first asks for the task's *sums*, one after the other: each participant computes an array from its
+own data (`local_sum`), only the total over participants is used (`finish_sum`), and the outcome is
+shared with everybody. Then follow rounds of training, in which a participant turns the global
+vector into an update (`train`), and one evaluation on bars after the origin (`evaluate`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrade.errors import DataError
+from fedtrade.market.panel import Panel
+
+__all__ = [
+    "Evaluation",
+    "ForecastPath",
+    "Headline",
+    "LocalUpdate",
+    "Model",
+    "Sample",
+    "Score",
+    "Shared",
+    "Task",
+]
+
+Vector: TypeAlias = NDArray[np.float32]
+
+Shared: TypeAlias = Mapping[str, NDArray[np.float64]]
+"""What everybody knows in an episode: the outcome of each federated sum by its name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One participant's prices in one episode: its history, then the bars to be scored.
+
+    Attributes
+    ----------
+    panel : Panel
+        Assets that have a price at every bar, from the start of the history to the last bar.
+    rows : int of shape (n_bars,)
+        Where each bar stands in the calendar of the federation.
+    n_calendar : int
+        Bars in that calendar, which runs from the earliest start of a history to the last bar.
+    n_train : int
+        Bars up to and including the origin.
+    n_skip : int
+        Bars after the origin that are not scored (purge and embargo).
+    """
+
+    panel: Panel
+    rows: NDArray[np.intp]
+    n_calendar: int
+    n_train: int
+    n_skip: int = 0
+
+    @property
+    def n_score(self) -> int:
+        """The bars to be scored."""
+        return self.panel.n_bars - self.n_train - self.n_skip
+
+    @classmethod
+    def take(
+        cls,
+        panel: Panel,
+        *,
+        calendar: NDArray[np.datetime64],
+        origin: np.datetime64,
+        n_skip: int = 0,
+    ) -> "Sample":
+        """Keep the assets of `panel` that have a price at each of its bars.
+
+        Parameters
+        ----------
+        panel : Panel
+            The participant's own history and test bars, already cut.
+
+        Raises
+        ------
+        DataError
+            If no asset is left, or a bar is missing from the calendar.
+        """
+        rows = np.searchsorted(calendar, panel.bars)
+        if not np.array_equal(calendar[np.minimum(rows, len(calendar) - 1)], panel.bars):
+            raise DataError("the participant has bars that are not in the federation's calendar.")
+        whole = np.isfinite(panel.close).all(axis=0)
+        if not panel.n_bars or not whole.any():
+            raise DataError(
+                f"no asset of {', '.join(panel.assets)} has a price at every bar from "
+                f"{calendar[0]} to {calendar[-1]}; use a shorter history or later origins."
+            )
+        kept = tuple(asset for asset, keep in zip(panel.assets, whole, strict=True) if keep)
+        n_train = int(np.searchsorted(panel.bars, origin, "right"))
+        return cls(panel.select(kept), rows, len(calendar), n_train, n_skip)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A trained model: its parameters and the sums that belong to them.
+
+    Attributes
+    ----------
+    vector : float32 of shape (n_params,)
+    learned : mapping of str to float64 array
+        The task's `learned` sums, such as the moments by which features are standardised.
+    """
+
+    vector: Vector
+    learned: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+class LocalUpdate(NamedTuple):
+    """What a participant gives back in a round.
+
+    Attributes
+    ----------
+    update : float32 of shape (n_params,)
+        Its vector minus the global one.
+    loss : float
+        Mean loss at the global vector's end of training, without the pull to the prior.
+    n_examples : int
+    """
+
+    update: Vector
+    loss: float
+    n_examples: int
+
+
+class Headline(NamedTuple):
+    """The score by which arms are compared.
+
+    Attributes
+    ----------
+    metric, level
+        As in the results.
+    unit, scale
+        `value * scale` is shown in `unit`.
+    lower_is_better : bool
+        Whether it is a loss.
+    relative : bool
+        Whether a gain is a share of the other arm's score, or else a plain difference.
+    """
+
+    metric: str
+    level: float | None = None
+    unit: str = ""
+    scale: float = 1.0
+    lower_is_better: bool = True
+    relative: bool = True
+
+
+class Score(NamedTuple):
+    """One number of one arm."""
+
+    metric: str
+    level: float | None
+    value: float
+
+
+class ForecastPath(NamedTuple):
+    """One asset's returns with their forecast tail, each of shape (n_bars,)."""
+
+    asset: str
+    level: float
+    bars: NDArray[np.datetime64]
+    returns: NDArray[np.float64]
+    var: NDArray[np.float64]
+    es: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """How each arm did on one participant's scored bars.
+
+    Attributes
+    ----------
+    arms : tuple of str
+    bars : datetime64 of shape (n_bars,)
+    totals : float64 of shape (n_arms, n_totals)
+        The task's `totals`, sums over bars and assets: they add over participants and episodes.
+    daily : float64 of shape (n_daily, n_arms, n_bars)
+        The task's `daily`, means over the participant's assets; the headline score comes first.
+    path : ForecastPath or None
+        For a picture; only where the data may be seen by all.
+    """
+
+    arms: tuple[str, ...]
+    bars: NDArray[np.datetime64]
+    totals: NDArray[np.float64]
+    daily: NDArray[np.float64]
+    path: ForecastPath | None = None
+
+
+class Task(Protocol):
+    """One thing to learn together; see the head of this module for the order of calls.
+
+    Attributes
+    ----------
+    name : str
+    headline : Headline
+    sums : tuple of str
+        Federated sums in the order in which they are asked for.
+    learned : tuple of str
+        Those of `sums` that belong to a trained model.
+    totals, daily : tuple of str
+        Names of the columns of `Evaluation.totals` and the layers of `Evaluation.daily`.
+    min_history_bars : int
+        The shortest history that can be trained on.
+    horizon_bars : int
+        Bars that a label looks ahead.
+    """
+
+    name: str
+    headline: Headline
+    sums: tuple[str, ...]
+    learned: tuple[str, ...]
+    totals: tuple[str, ...]
+    daily: tuple[str, ...]
+    min_history_bars: int
+    horizon_bars: int
+
+    def local_sum(self, name: str, sample: Sample, shared: Shared) -> NDArray[np.float64]:
+        """What this participant adds to the sum `name`, from bars it may use."""
+        ...
+
+    def finish_sum(self, name: str, total: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What is shared with everybody, from the total over participants."""
+        ...
+
+    def initial(self, seed: int) -> Vector:
+        """The vector at which training starts, shape (n_params,)."""
+        ...
+
+    def train(self, vector: Vector, sample: Sample, shared: Shared) -> LocalUpdate:
+        """Train from the global vector on the sample's training bars."""
+        ...
+
+    def solve(self, shared: Shared) -> Mapping[str, Model]:
+        """Models that follow from the sums alone, by arm; usually none."""
+        ...
+
+    def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
+        """Train one model on everybody's samples in one place, as an upper mark.
+
+        It takes as many steps as a participant takes in `n_rounds` rounds.
+        """
+        ...
+
+    def evaluate(
+        self, sample: Sample, shared: Shared, models: Mapping[str, Model]
+    ) -> Evaluation:
+        """Score the given models, naive forecasts and models trained on the sample alone."""
+        ...
+
+    def scores(
+        self, totals: NDArray[np.float64], daily: NDArray[np.float64]
+    ) -> Sequence[Score]:
+        """Metrics of one arm from its totals (n_totals,) and daily values (n_daily, n_bars).
+
+        Called for each participant, and for all together with the added totals and the mean of
+        the daily values over participants.
+        """
+        ...

@@ -1,0 +1,155 @@
+"""What participants and server call things in their messages.
+
+Records are Flower's; these are the names in them. A message to a participant carries
+
+- `arrays`: `vector` (the global model, in training), `shared/NAME` for each outcome of a federated
+  sum, `shared/calendar` among them (bars of the episode as seconds since 1970), and in evaluation
+  `model/ARM/vector` and `model/ARM/learned/NAME` for each model to be scored;
+- `config`: the episode (`EpisodeRecord`), and what is asked for.
+
+Replies carry `arrays` and `metrics`. Who the participant is follows from the node, never from the
+reply.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrade.tasks.task import Model
+
+__all__ = [
+    "ARRAYS",
+    "CALENDAR",
+    "CONFIG",
+    "DESCRIBE",
+    "METRICS",
+    "MODEL_PREFIX",
+    "SHARED_PREFIX",
+    "SUM",
+    "SUM_NAME",
+    "UPDATE",
+    "VECTOR",
+    "EpisodeRecord",
+    "bar_text",
+    "bars_of",
+    "pack_model",
+    "seconds_of",
+    "split_prefix",
+    "unpack_models",
+]
+
+ARRAYS = "arrays"
+CONFIG = "config"
+METRICS = "metrics"
+
+DESCRIBE = "query.describe"
+SUM = "query.sum"
+SUM_NAME = "sum"
+
+VECTOR = "vector"
+UPDATE = "update"
+CALENDAR = "calendar"
+SHARED_PREFIX = "shared/"
+MODEL_PREFIX = "model/"
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRecord:
+    """One training and test period, as it stands in a message.
+
+    Attributes
+    ----------
+    number : int
+    fold : int
+        -1 for the final model, where nobody is a newcomer and nothing is scored.
+    origin, test_end : int
+        Seconds since 1970: the last bar of training and the last bar of the episode.
+    n_skip : int
+        Bars after the origin that are not scored.
+    """
+
+    number: int
+    fold: int
+    origin: int
+    test_end: int
+    n_skip: int
+
+    def to_config(self) -> dict[str, int]:
+        """The entries of the message's `config`."""
+        return {
+            "episode": self.number,
+            "fold": self.fold,
+            "origin": self.origin,
+            "test-end": self.test_end,
+            "n-skip": self.n_skip,
+        }
+
+    @property
+    def origin_date(self) -> str:
+        """The origin as a date, or a time where it is not midnight."""
+        return bar_text(self.origin)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object]) -> "EpisodeRecord":
+        """Read it back.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing or not a whole number.
+        """
+        values = []
+        for name in ("episode", "fold", "origin", "test-end", "n-skip"):
+            value = config.get(name)
+            if not isinstance(value, int):
+                raise ValueError(f"the message's config has {name}={value!r}, not a whole number.")
+            values.append(value)
+        return cls(*values)
+
+
+def bar_text(seconds: int) -> str:
+    """A bar as ISO-8601: the date alone at midnight."""
+    return str(np.datetime64(seconds, "s")).removesuffix("T00:00:00")
+
+
+def seconds_of(bars: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """Bars as seconds since 1970, exact in float64."""
+    return bars.astype("datetime64[s]").astype(np.int64).astype(np.float64)
+
+
+def bars_of(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    """The inverse of `seconds_of`."""
+    return seconds.astype(np.int64).astype("datetime64[s]")
+
+
+def split_prefix(
+    arrays: Mapping[str, NDArray[Any]], prefix: str
+) -> dict[str, NDArray[Any]]:
+    """Entries whose name starts with the prefix, without it."""
+    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+def pack_model(arm: str, model: Model) -> dict[str, NDArray[Any]]:
+    """The arrays of one model under its arm's name."""
+    head = f"{MODEL_PREFIX}{arm}/"
+    packed: dict[str, NDArray[Any]] = {head + VECTOR: model.vector}
+    packed |= {f"{head}learned/{name}": values for name, values in model.learned.items()}
+    return packed
+
+
+def unpack_models(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Model]:
+    """The models among the arrays, by arm."""
+    parts: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for name, values in split_prefix(arrays, MODEL_PREFIX).items():
+        arm, _, part = name.partition("/")
+        parts.setdefault(arm, {})[part] = values
+    return {
+        arm: Model(
+            np.asarray(found[VECTOR], dtype=np.float32),
+            {name.removeprefix("learned/"): v for name, v in found.items() if name != VECTOR},
+        )
+        for arm, found in parts.items()
+    }

@@ -1,0 +1,1 @@
+"""How a round is run: Flower strategies and the ServerApp around the library `fedtrade`."""

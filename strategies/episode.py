@@ -1,0 +1,207 @@
+"""Run one episode: the federated sums, the rounds of training, the evaluation."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import ConfigRecord
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from fedtrade.errors import FedtradeError
+from fedtrade.outcome import EpisodeOutcome, Failure, RoundLog
+from fedtrade.settings import Settings
+from fedtrade.tasks.task import Evaluation, ForecastPath, Model, Task
+from fedtrade.wire import (
+    CALENDAR,
+    CONFIG,
+    SHARED_PREFIX,
+    SUM,
+    SUM_NAME,
+    VECTOR,
+    EpisodeRecord,
+    bars_of,
+    pack_model,
+    seconds_of,
+)
+from strategies.exchange import Answer, array_record, ask
+from strategies.federated_averaging import FederatedAveraging
+from strategies.membership import Membership
+from strategies.plan import FINAL_FOLD, episode_calendar
+from strategies.replies import Refusal
+
+__all__ = ["EpisodeRunner", "RoundListener"]
+
+RoundListener = Callable[[EpisodeOutcome, RoundLog], None]
+ReferenceModels = Callable[[EpisodeOutcome, NDArray[np.datetime64]], Mapping[str, Model]]
+
+BEFORE_TRAINING = 0
+EVALUATION = -1
+FEDERATED = "federated"
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRunner:
+    """Runs episodes over one grid.
+
+    Attributes
+    ----------
+    reference_models : callable
+        Gives models beside the federated one to be scored, such as a pooled one.
+    on_round : callable
+        Called after each round, when the outcome holds it.
+    """
+
+    settings: Settings
+    task: Task
+    strategy: FederatedAveraging
+    grid: Grid
+    membership: Membership
+    reference_models: ReferenceModels
+    on_round: RoundListener
+
+    def run(self, outcome: EpisodeOutcome) -> EpisodeOutcome:
+        """Bring an episode, new or interrupted, to its end.
+
+        Raises
+        ------
+        FedtradeError
+            If nobody takes part.
+        """
+        episode = outcome.episode
+        calendar = episode_calendar(self.settings, self.membership.calendar, episode)
+        if FEDERATED not in outcome.models:
+            self._add_up(outcome, calendar)
+            start = self.task.initial(self.settings.seed)
+            outcome.models[FEDERATED] = Model(start, self._learned(outcome))
+        for number in range(len(outcome.rounds) + 1, self.settings.federation.rounds + 1):
+            self._train(outcome, calendar, number)
+        outcome.models |= self.task.solve(outcome.shared)
+        if episode.fold != FINAL_FOLD:
+            outcome.models |= self.reference_models(outcome, calendar)
+            self._evaluate(outcome, calendar)
+        outcome.is_finished = True
+        return outcome
+
+    def _add_up(self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]) -> None:
+        """The task's federated sums, one after the other."""
+        for name in self.task.sums:
+            config = outcome.episode.to_config() | {SUM_NAME: name}
+            nodes = sorted(self.membership.participants)
+            answers, refusals = self._ask(nodes, SUM, _shared_arrays(outcome, calendar), config)
+            self._note(outcome, BEFORE_TRAINING, refusals)
+            total = _total([answer.arrays["sum"] for answer in answers])
+            if total is None:
+                reason = refusals[0].reason if refusals else "nobody is there"
+                raise FedtradeError(f"no participant can take part: {reason}")
+            outcome.shared[name] = self.task.finish_sum(name, total)
+
+    def _train(
+        self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64], number: int
+    ) -> None:
+        started = time.perf_counter()
+        model = outcome.models[FEDERATED]
+        arrays = array_record(_shared_arrays(outcome, calendar) | {VECTOR: model.vector})
+        config = ConfigRecord(dict(outcome.episode.to_config()))
+        messages = self.strategy.configure_train(number, arrays, config, self.grid)
+        replies = self.grid.send_and_receive(
+            messages, timeout=self.settings.federation.reply_timeout_s
+        )
+        aggregate, _ = self.strategy.aggregate_train(number, replies)
+        report = self.strategy.last_round
+        if aggregate is not None:
+            vector = aggregate[VECTOR].numpy().astype(np.float32)
+            outcome.models[FEDERATED] = Model(vector, model.learned)
+        if report is None:
+            raise RuntimeError(f"{type(self.strategy).__name__} has no report of its last round.")
+        self._note(outcome, number, report.refusals)
+        log = RoundLog(
+            number,
+            report.n_replies,
+            len(report.refusals),
+            report.loss,
+            report.update_norm,
+            time.perf_counter() - started,
+        )
+        outcome.rounds.append(log)
+        self.on_round(outcome, log)
+
+    def _evaluate(self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]) -> None:
+        arrays = _shared_arrays(outcome, calendar)
+        for arm, model in outcome.models.items():
+            arrays |= pack_model(arm, model)
+        nodes = [
+            node
+            for node, number in sorted(self.membership.participants.items())
+            if self.settings.federation.is_scored(
+                number, outcome.n_participants, outcome.episode.fold
+            )
+        ]
+        answers, refusals = self._ask(nodes, "evaluate", arrays, outcome.episode.to_config())
+        for answer in answers:
+            try:
+                evaluation = _read_evaluation(answer, self.task)
+            except (KeyError, ValueError, TypeError) as error:
+                refusals.append(Refusal(answer.node_id, f"unusable evaluation: {error}"))
+            else:
+                outcome.evaluations[self.membership.participants[answer.node_id]] = evaluation
+        self._note(outcome, EVALUATION, refusals)
+        if not outcome.evaluations:
+            reason = refusals[0].reason if refusals else "nobody is scored"
+            raise FedtradeError(f"no participant could be scored: {reason}")
+
+    def _learned(self, outcome: EpisodeOutcome) -> dict[str, NDArray[np.float64]]:
+        return {name: outcome.shared[name] for name in self.task.learned}
+
+    def _ask(
+        self,
+        nodes: Sequence[int],
+        message_type: str,
+        arrays: Mapping[str, NDArray[Any]],
+        config: Mapping[str, int | str],
+    ) -> tuple[list[Answer], list[Refusal]]:
+        timeout_s = self.settings.federation.reply_timeout_s
+        return ask(self.grid, nodes, message_type, arrays, config, timeout_s)
+
+    def _note(self, outcome: EpisodeOutcome, number: int, refusals: Iterable[Refusal]) -> None:
+        for node, reason in refusals:
+            participant = self.membership.participants.get(node, EVALUATION)
+            outcome.failures.append(Failure(number, participant, reason))
+
+
+def _shared_arrays(
+    outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]
+) -> dict[str, NDArray[Any]]:
+    shared: dict[str, NDArray[Any]] = {CALENDAR: seconds_of(calendar), **outcome.shared}
+    return {f"{SHARED_PREFIX}{name}": values for name, values in shared.items()}
+
+
+def _total(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    """The sum of those parts that agree in shape with the first and are finite."""
+    usable = [p for p in parts if p.shape == parts[0].shape and np.isfinite(p).all()]
+    return np.sum(usable, axis=0) if usable else None
+
+
+def _read_evaluation(answer: Answer, task: Task) -> Evaluation:
+    """Check what a participant says about its scores.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If parts are missing or their shapes do not fit together.
+    """
+    config = answer.message.content[CONFIG]
+    arms = tuple(str(arm) for arm in config["arms"])
+    bars = bars_of(answer.arrays["bars"])
+    totals, daily = answer.arrays["totals"], answer.arrays["daily"]
+    expected = (len(arms), len(task.totals)), (len(task.daily), len(arms), len(bars))
+    if (totals.shape, daily.shape) != expected:
+        raise ValueError(f"shapes {totals.shape} and {daily.shape} instead of {expected}")
+    path = None
+    if "path" in answer.arrays:
+        path = ForecastPath(
+            str(config["path-asset"]), float(config["path-level"]), bars, *answer.arrays["path"]
+        )
+    return Evaluation(arms, bars, totals.astype(np.float64), daily.astype(np.float64), path)

@@ -1,0 +1,63 @@
+"""Models to compare with that need everybody's data in one place; for simulations only."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrade.holdings import Holdings
+from fedtrade.outcome import EpisodeOutcome
+from fedtrade.settings import Settings
+from fedtrade.tasks.task import Model, Sample, Shared, Task
+
+__all__ = ["ReferenceModels"]
+
+
+class ReferenceModels:
+    """A pooled model for each episode, and one frozen after an early public period.
+
+    The pooled model sees the training bars of all participants at once. The frozen one stands for
+    what a vendor could publish: it is trained once, on the first `evaluation.public_bars` bars of
+    every asset, and only its nowcast is of the day.
+    """
+
+    def __init__(self, settings: Settings, task: Task) -> None:
+        self._settings = settings
+        self._task = task
+        self._frozen: Model | None = None
+
+    def __call__(
+        self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]
+    ) -> Mapping[str, Model]:
+        """The reference models of an episode by arm."""
+        models: dict[str, Model] = {}
+        if self._settings.evaluation.public_bars:
+            self._frozen = self._frozen or self._train_frozen()
+            models["frozen_nowcast"] = self._frozen
+        if self._settings.evaluation.pooled:
+            models["pooled"] = self._train_pooled(outcome, calendar)
+        return models
+
+    def _train_pooled(
+        self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]
+    ) -> Model:
+        holdings = Holdings.of(self._settings)
+        samples = [
+            holdings.sample(number, outcome.episode, calendar)
+            for number in range(holdings.n_participants)
+        ]
+        return self._fit(samples, outcome.shared)
+
+    def _train_frozen(self) -> Model:
+        bars = self._settings.evaluation.public_bars
+        panel = Holdings.of(self._settings).panel.rows(0, bars)
+        sample = Sample.take(panel, calendar=panel.bars, origin=panel.bars[-1])
+        shared: dict[str, NDArray[np.float64]] = {}
+        for name in self._task.sums:
+            part = self._task.local_sum(name, sample, shared)
+            shared[name] = self._task.finish_sum(name, part)
+        return self._fit([sample], shared)
+
+    def _fit(self, samples: list[Sample], shared: Shared) -> Model:
+        vector = self._task.fit_pooled(samples, shared, self._settings.federation.rounds)
+        return Model(vector, {name: shared[name] for name in self._task.learned})

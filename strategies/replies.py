@@ -1,0 +1,88 @@
+"""Read what participants sent, and refuse what cannot be used: one bad reply costs its sender."""
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from flwr.app import Message
+from numpy.typing import NDArray
+
+from fedtrade.wire import ARRAYS, METRICS, UPDATE
+
+__all__ = ["LocalResult", "Refusal", "read_arrays", "read_update", "read_updates"]
+
+T = TypeVar("T")
+
+
+class Refusal(NamedTuple):
+    """A node without a usable reply, and why."""
+
+    node_id: int
+    reason: str
+
+
+class LocalResult(NamedTuple):
+    """A usable reply to a training message."""
+
+    node_id: int
+    update: NDArray[np.float32]
+    n_examples: int
+    loss: float
+
+
+def read_arrays(message: Message) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a reply by name.
+
+    Raises
+    ------
+    ValueError
+        If the reply is an error, has no arrays, or one of them cannot be decoded.
+    """
+    if message.has_error():
+        raise ValueError(message.error.reason or f"error {message.error.code}")
+    records = message.content.array_records
+    if ARRAYS not in records:
+        raise ValueError(f"the reply has no {ARRAYS!r}")
+    try:
+        return {name: array.numpy() for name, array in records[ARRAYS].items()}
+    except Exception as error:  # bytes from elsewhere: whatever a decoder raises is the sender's
+        raise ValueError(f"an array cannot be decoded: {error}") from error
+
+
+def read_update(message: Message, n_params: int) -> LocalResult:
+    """Check a reply to a training message.
+
+    Raises
+    ------
+    ValueError
+        If it is an error, or the update's shape, type or values, or the metrics, are impossible.
+    """
+    update = read_arrays(message).get(UPDATE)
+    if update is None or update.shape != (n_params,) or update.dtype.kind != "f":
+        found = "none" if update is None else f"{update.dtype} of shape {update.shape}"
+        raise ValueError(f"the update must be float32 of shape ({n_params},), got {found}")
+    if not np.isfinite(update).all():
+        raise ValueError("the update has values that are not finite")
+    metrics = message.content.metric_records.get(METRICS, {})
+    n_examples, loss = metrics.get("num-examples"), metrics.get("loss")
+    if not isinstance(n_examples, int) or n_examples < 0:
+        raise ValueError(f"num-examples must be a whole number, not negative; got {n_examples!r}")
+    if not isinstance(loss, float) or not np.isfinite(loss):
+        raise ValueError(f"loss must be a finite number, got {loss!r}")
+    return LocalResult(
+        message.metadata.src_node_id, update.astype(np.float32), n_examples, float(loss)
+    )
+
+
+def read_updates(
+    replies: Iterable[Message], n_params: int
+) -> tuple[list[LocalResult], list[Refusal]]:
+    """Sort replies to training messages into usable ones and refusals, by node."""
+    results: list[LocalResult] = []
+    refusals: list[Refusal] = []
+    for reply in replies:
+        try:
+            results.append(read_update(reply, n_params))
+        except ValueError as error:
+            refusals.append(Refusal(reply.metadata.src_node_id, str(error)))
+    return sorted(results, key=lambda result: result.node_id), refusals

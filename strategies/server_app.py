@@ -1,0 +1,84 @@
+"""The ServerApp: discover the participants, run every episode, write the results.
+
+It is the same in one process, on Flower's simulation runtime and on real nodes. Everything that
+it needs is in the run config's `settings`, one JSON string; empty stands for the defaults.
+"""
+
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from conf import resolve
+from fedtrade.checkpoint import Checkpoints
+from fedtrade.components import build
+from fedtrade.holdings import build_task
+from fedtrade.outcome import EpisodeOutcome, RoundLog
+from fedtrade.report import Progress
+from fedtrade.report.assemble import assemble
+from fedtrade.report.outputs import write_outputs
+from fedtrade.settings import Settings
+from fedtrade.wire import EpisodeRecord
+from strategies.episode import EpisodeRunner
+from strategies.membership import discover
+from strategies.plan import FINAL_FOLD, plan
+from strategies.reference_models import ReferenceModels
+
+__all__ = ["app"]
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the settings in the run config and write results, report and model to `out`."""
+    run(grid, resolve(str(context.run_config.get("settings", ""))))
+
+
+def run(grid: Grid, settings: Settings) -> None:
+    """Run the episodes of the settings over a grid, from the last checkpoint if asked to.
+
+    Raises
+    ------
+    FedtradeError
+        If the settings, the data, a checkpoint or the participants do not allow it.
+    """
+    task = build_task(settings)
+    strategy = build(settings.strategy, "strategy", seed=settings.seed)
+    out = Path(settings.out)
+    checkpoints = Checkpoints(out / "checkpoint", settings)
+    federation = settings.federation
+    members = discover(grid, federation.n_participants, federation.reply_timeout_s)
+    episodes = plan(settings, members.calendar, task.horizon_bars)
+    with Progress(len(episodes), federation.rounds, mode=settings.progress) as progress:
+
+        def on_round(outcome: EpisodeOutcome, log: RoundLog) -> None:
+            checkpoints.save(outcome)
+            progress.round_finished(
+                log.round_number,
+                n_replies=log.n_replies,
+                n_failures=log.n_failures,
+                loss=log.loss,
+            )
+
+        runner = EpisodeRunner(
+            settings, task, strategy, grid, members, ReferenceModels(settings, task), on_round
+        )
+        outcomes = []
+        for episode in episodes:
+            n_participants = len(members.participants)
+            kept = checkpoints.load(episode.number) if settings.resume else None
+            outcome = kept or EpisodeOutcome(episode, n_participants)
+            progress.episode_started(
+                episode.number, n_participants=n_participants, label=_label(episode)
+            )
+            if not outcome.is_finished:
+                runner.run(outcome)
+                checkpoints.save(outcome)
+            outcomes.append(outcome)
+        progress.finished()
+    write_outputs(out, settings, assemble(settings, task, outcomes), outcomes[-1])
+
+
+def _label(episode: EpisodeRecord) -> str:
+    return "final model" if episode.fold == FINAL_FOLD else f"origin {episode.origin_date}"

@@ -1,0 +1,148 @@
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fedtrade.report.console import Progress, print_results
+from fedtrade.report.results import Results, parse_results
+
+
+def screen(width: int = 100, *, is_terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=is_terminal, color_system=None)
+
+
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def run(progress: Progress) -> None:
+    with progress:
+        for episode in range(2):
+            progress.episode_started(episode, n_participants=3, label="from 2001-03-02 [x]")
+            progress.round_finished(1, n_replies=3, loss=1.5)
+            progress.round_finished(2, n_replies=2, n_failures=1, loss=None)
+            progress.stage("fitting GJR-GARCH [/]")
+        progress.finished("stored in [out]")
+
+
+def test_a_file_gets_one_line_an_episode() -> None:
+    console = screen()
+    run(Progress(2, 2, console=console))
+    first, second, last = shown(console).splitlines()
+    assert first.startswith("episode 1/2: 2 rounds, 2 of 3 replied, loss n/a, 1 failed, ")
+    assert second.startswith("episode 2/2: ")
+    assert last == "stored in [out]"
+
+
+def test_a_terminal_gets_a_live_bar() -> None:
+    console = screen(140, is_terminal=True)
+    progress = Progress(2, 2, console=console)
+    with progress:
+        progress.episode_started(0, n_participants=3, label="from 2001 [x]")
+        progress.round_finished(1, n_replies=2, n_failures=1, loss=1.5)
+        progress._bars.refresh()
+    text = shown(console)
+    assert "episode 1/2 from 2001 [x]" in text
+    assert "round 1, 2 of 3 replied, 1 failed, loss 1.5" in text
+    assert "1/4" in text
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_quiet_prints_nothing(is_terminal: bool) -> None:
+    console = screen(is_terminal=is_terminal)
+    run(Progress(2, 2, console=console, mode="none"))
+    assert shown(console) == ""
+
+
+def test_plain_lines_in_a_terminal() -> None:
+    console = screen(is_terminal=True)
+    run(Progress(2, 2, mode="plain", console=console))
+    assert shown(console).startswith("episode 1/2: 2 rounds, 2 of 3 replied, ")
+    assert len(shown(console).splitlines()) == 3
+
+
+def test_an_error_ends_the_bar_and_reports_no_episode() -> None:
+    console = screen()
+
+    def fail() -> None:
+        with Progress(2, 2, console=console) as progress:
+            progress.episode_started(0, n_participants=3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert shown(console) == ""
+
+
+def test_no_rounds_is_not_an_endless_bar() -> None:
+    console = screen()
+    with Progress(1, 0, console=console) as progress:
+        progress.episode_started(0, n_participants=1)
+    assert shown(console).startswith("episode 1/1: no rounds, ")
+
+
+def test_results_fit_100_columns(results: Results) -> None:
+    console = screen()
+    print_results(results, console)
+    text = shown(console)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+    assert "…" not in text
+    for expected in ("Pinball loss", "2.5 %", "FZ0 loss", "Hit rate", "+0.5 to +2.7 %", "+2.9"):
+        assert expected in text
+    assert " ".join(results.verdict.split()) in " ".join(text.split())
+    assert "Note: A frozen public model" in text
+
+
+def test_a_narrow_terminal_gets_fewer_columns(results: Results) -> None:
+    console = screen(80)
+    print_results(results, console)
+    text = shown(console)
+    assert "…" not in text
+    assert "5 %" in text
+    assert "Hit rate" not in text
+
+
+def test_the_best_score_and_the_hardest_baseline_are_marked(results: Results) -> None:
+    console = screen()
+    print_results(results, console)
+    lines = shown(console).splitlines()
+    pooled = next(line for line in lines if line.strip().startswith("Pooled"))
+    assert "6.53*" in pooled
+    assert sum("6.55*" in line for line in lines) == 0
+    assert sum("HAR-mix-t6 <" in line for line in lines) == 1
+
+
+def test_columns_follow_the_task(content: dict[str, Any]) -> None:
+    content["task"] = "signal"
+    content["headline"] = {"metric": "net_sharpe", "level": 5.0, "lower_is_better": False}
+    content["metrics"] = [
+        {"arm": "federated", "metric": "net_sharpe", "level": cost, "value": 0.4 - cost / 10}
+        for cost in (0.0, 1.0, 5.0, 10.0)
+    ]
+    console = screen()
+    print_results(parse_results(content), console)
+    text = shown(console)
+    assert "Net Sharpe" in text
+    assert "10 bp" in text
+    assert "-0.60" in text
+    assert "Pinball" not in text
+
+
+def test_users_names_are_no_markup(content: dict[str, Any]) -> None:
+    content["metrics"].append(
+        {"arm": "[red]mine[/]", "metric": "pinball", "level": 0.01, "value": 1.0}
+    )
+    content["verdict"] = "[bold]all[/bold] [/nonsense]"
+    console = screen()
+    print_results(parse_results(content), console)
+    assert "[red]mine[/]" in shown(console)
+    assert "[bold]all[/bold] [/nonsense]" in shown(console)
+
+
+def test_nothing_recorded_prints_the_verdict(content: dict[str, Any]) -> None:
+    content["metrics"], content["notes"] = [], []
+    console = screen(200)
+    print_results(parse_results(content), console)
+    assert shown(console).strip() == content["verdict"]

@@ -1,0 +1,46 @@
+from pathlib import Path
+from typing import Any
+
+from fedtrade.report.model_card import model_card, write_model_card
+from fedtrade.report.results import Results, parse_results
+
+
+def test_the_card_says_what_how_good_and_how_to_load(results: Results) -> None:
+    card = model_card(results, model_file="model.safetensors")
+    assert card.startswith("# Model card: risk\n")
+    for words in (
+        results.verdict,
+        "8, from 2001-03-02 to 2016-03-20",
+        "| Federated | 6.55 |",
+        "| HAR-mix-t6 | +1.6 % | +0.5 to +2.7 % | +2.9 | 100 % |",
+        "they do not add up to the risk of a portfolio",
+        "fedtrade predict --model model.safetensors",
+        results.notes[0],
+    ):
+        assert words in card
+
+
+def test_rows_of_a_table_have_the_same_number_of_cells(results: Results) -> None:
+    rows = [line for line in model_card(results).splitlines() if line.startswith("|")]
+    assert {row.count("|") for row in rows} == {7}
+
+
+def test_users_text_cannot_break_the_card(content: dict[str, Any]) -> None:
+    content["verdict"] = "a\n# b | <i>c</i> `d`"
+    for record in content["metrics"]:
+        record["arm"] = record["arm"].replace("fhs", "f|hs")
+    card = model_card(parse_results(content))
+    assert "a \\# b \\| \\<i\\>c\\</i\\> \\`d\\`" in card
+    assert "| f\\|hs | " in card
+
+
+def test_a_run_without_metrics_has_a_card(content: dict[str, Any]) -> None:
+    content["metrics"] = []
+    card = model_card(parse_results(content | {"task": "my_task"}))
+    assert "None were recorded." in card
+    assert "The task `my_task`." in card
+
+
+def test_the_card_is_written(results: Results, tmp_path: Path) -> None:
+    write_model_card(results, tmp_path / "MODEL_CARD.md", model_file="m.safetensors")
+    assert "m.safetensors" in (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
