@@ -1,30 +1,38 @@
 """Compose settings with Hydra, with its errors turned into sentences that name the key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from fedtrade.errors import ConfigurationError
 from fedtrade.settings import Settings
 
 __all__ = ["composed", "hydra_sentence", "to_settings"]
 
-_HINTS = ("provider=", "Config search path", "Set the environment variable", "To append to your")
+_ALL_KEYS = "`fedtrade config` lists every setting and its value."
 
 
 def composed(overrides: Sequence[str]) -> Settings:
     """See `conf.compose`."""
-    from conf import CONFIG_NAME
-
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_module("conf", version_base="1.3"):
-            return to_settings(hydra_compose(CONFIG_NAME, overrides=list(overrides)))
+        return to_settings(_compose(overrides))
     except HydraException as error:
         raise ConfigurationError(hydra_sentence(error)) from None
 
@@ -44,16 +52,61 @@ def to_settings(config: DictConfig) -> Settings:
             f"{error.full_key} has no value; add {error.full_key}=VALUE to the command."
         ) from None
     except OmegaConfBaseException as error:
-        raise ConfigurationError(str(error).splitlines()[0]) from None
+        raise ConfigurationError(f"{str(error).splitlines()[0].rstrip('.')}.") from None
     assert isinstance(values, dict)
     return Settings.from_mapping({str(k): v for k, v in values.items() if k != "hydra"})
 
 
 def hydra_sentence(error: HydraException) -> str:
-    """What Hydra says in one sentence, without its search path and stack of hints."""
-    lines = [line.strip().rstrip(".") for line in str(error).splitlines()]
-    kept = [line for line in lines if line and not line.startswith(_HINTS)]
-    cause = error.__cause__
-    if cause is not None and str(cause) not in str(error):
-        kept.append(str(cause).splitlines()[0].rstrip("."))
-    return "; ".join(kept) + ". `fedtrade config` lists every key and its value."
+    """What Hydra complains about in one sentence, with the remedy in our words."""
+    match error:
+        case OverrideParseException():
+            reason = error.message.splitlines()[0].rstrip(".")
+            return (
+                f"the override {error.override!r} cannot be read ({reason}): overrides look like "
+                "key=value, and a value with special characters is quoted twice: "
+                "\"out='a (1)'\"."
+            )
+        case MissingConfigException(options=[*options]) if error.missing_cfg_file:
+            group, _, option = error.missing_cfg_file.rpartition("/")
+            return f"there is no {group}={option}; choose from {', '.join(options)}."
+        case ConfigCompositionException(
+            __cause__=ConfigAttributeError() | ConfigKeyError() as cause
+        ):
+            return _unknown_key(str(cause.full_key or cause.key))
+        case ConfigCompositionException() if "Ambiguous value" in str(error):
+            return (
+                f"{_first_line(error)}: add -m to sweep over the values, or write [a,b] for a list."
+            )
+        case _:
+            cause = error.__cause__
+            detail = f" ({_first_line(cause)})" if cause else ""
+            return f"{_first_line(error)}{detail}. {_ALL_KEYS}"
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    from conf import CONFIG_NAME
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("conf", version_base="1.3"):
+        return hydra_compose(CONFIG_NAME, overrides=list(overrides))
+
+
+def _unknown_key(key: str) -> str:
+    """Name the key, and one that exists and is spelt nearly so."""
+    known = _keys(OmegaConf.to_container(_compose(()), resolve=False))
+    near = get_close_matches(key, list(known), n=1)
+    suggestion = f"did you mean {near[0]}? " if near else ""
+    return f"there is no setting {key}; {suggestion}{_ALL_KEYS}"
+
+
+def _keys(values: Any, head: str = "") -> Iterator[str]:
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield f"{head}{key}"
+            yield from _keys(value, f"{head}{key}.")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = (line.strip().rstrip(".") for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)

@@ -4,12 +4,14 @@ Heavy packages are imported by the command that needs them, so that `--help` ans
 """
 
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
 
 from fedtrade.errors import ConfigurationError, FedtradeError
@@ -21,6 +23,9 @@ __all__ = ["app", "main"]
 
 USER_ERROR = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141
+CHECKPOINT = "checkpoint"
+LIST_TAG = "tag:yaml.org,2002:seq"
 
 app = typer.Typer(
     name="fedtrade",
@@ -34,7 +39,11 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="Hydra overrides, such as `task=risk federation.rounds=5`."),
 ]
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["--help"]}
+PASS_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": ["--help", "-h"],
+}
 
 
 def main() -> None:
@@ -42,40 +51,53 @@ def main() -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Models are small and participants many: threads inside of one model only cost.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with _plain_errors():
-        app()
+        status = app(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
 
 
 @app.command(context_settings=PASS_ON)
 def simulate(context: typer.Context, overrides: Overrides = None) -> None:
     """Simulate a federation: train, score out of time, report.
 
-    OVERRIDES change the configuration (`fedtrade config` shows it); `-m key=a,b` sweeps,
-    `--config-dir DIR` adds a folder of your own configuration groups.
+    OVERRIDES change the configuration (`fedtrade config` shows it). `-m key=a,b` runs every
+    combination. `--config-dir DIR` adds a folder of your own configuration groups.
     """
-    from conf.launch import launch
+    from conf.launch import runs_of
 
-    finished: list[Path] = []
-    launch([*(overrides or []), *context.args], lambda settings: finished.append(_run(settings)))
-    if len(finished) > 1:
-        _gather_sweep(finished)
+    arguments = [*(overrides or []), *context.args]
+    runs = runs_of(arguments)
+    try:
+        if len(runs) == 1:
+            _simulate(runs[0])
+        elif runs:
+            _sweep(runs)
+    except KeyboardInterrupt:
+        _say(_how_to_resume(arguments, runs))
+        raise typer.Exit(INTERRUPTED) from None
 
 
-@app.command()
+@app.command(context_settings=PASS_ON)
 def config(
+    context: typer.Context,
     overrides: Overrides = None,
-    json: Annotated[bool, typer.Option("--json", help="One line of JSON, as apps take it.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One line of JSON, as apps take it.")
+    ] = False,
 ) -> None:
-    """Print the resolved and validated configuration."""
-    from conf import compose
+    """Print the resolved and validated configuration.
 
-    settings = compose(overrides or [])
+    OVERRIDES and options are those of `fedtrade simulate`; a sweep prints each of its runs.
+    """
+    from conf.launch import runs_of
+
+    runs = runs_of([*(overrides or []), *context.args])
     if json:
-        print(settings.to_json())
-        return
-    import yaml
-
-    print(yaml.safe_dump(settings.to_mapping(), sort_keys=False), end="")
+        print(*(settings.to_json() for settings in runs), sep="\n")
+    else:
+        print("---\n".join(_yaml(settings.to_mapping()) for settings in runs), end="")
 
 
 @app.command()
@@ -89,12 +111,12 @@ def predict(
     json: Annotated[Path | None, typer.Option(help="Also write the forecasts here.")] = None,
 ) -> None:
     """Forecast the next bar of each asset in a price file."""
-    from fedtrade.prediction import predict_file, print_forecasts, write_forecasts
+    from fedtrade.prediction import predict_file, print_prediction, write_prediction
 
-    forecasts = predict_file(model, data, market)
-    print_forecasts(forecasts)
+    prediction = predict_file(model, data, market)
+    print_prediction(prediction)
     if json is not None:
-        write_forecasts(forecasts, json)
+        write_prediction(prediction, json)
 
 
 @app.command()
@@ -106,7 +128,7 @@ def bench(
     ] = None,
 ) -> None:
     """Run a benchmark and print its records: case, subject, metric, value, unit."""
-    records = _benchmark(name)(**_options(option or []))
+    records = _benchmark(name, _options(option or []))
     from fedtrade.report.records import print_records, write_records
 
     print_records(records)
@@ -114,46 +136,94 @@ def bench(
         write_records(records, json)
 
 
-def _run(settings: "Settings") -> Path:
-    from fedtrade.components import build
+def _yaml(values: dict[str, Any]) -> str:
+    """Nested values as YAML, each list on one line."""
+    import yaml
+
+    class OneLineLists(yaml.SafeDumper):
+        pass
+
+    OneLineLists.add_representer(
+        list, lambda dumper, items: dumper.represent_sequence(LIST_TAG, items, flow_style=True)
+    )
+    return yaml.dump(values, Dumper=OneLineLists, sort_keys=False, allow_unicode=True)
+
+
+def _simulate(settings: "Settings") -> None:
     from fedtrade.report import print_results, read_results
 
-    out = Path(settings.out)
-    try:
-        build(settings.runtime, "runtime", settings=settings)
-    except KeyboardInterrupt:
-        _say(
-            f"Interrupted. The last checkpoint is in {out / 'checkpoint'}; the same command with "
-            "resume=true goes on from there."
-        )
-        raise typer.Exit(INTERRUPTED) from None
+    out = _run(settings)
     if settings.progress != "none":
         print_results(read_results(out / "results.json"))
         print(f"Report: {out / 'report.html'}")
-    return out
 
 
-def _gather_sweep(folders: list[Path]) -> None:
+def _sweep(runs: Sequence["Settings"]) -> None:
+    """Run one after the other; a failed run ends the sweep, and what was finished is reported."""
+    finished: list[Path] = []
+    try:
+        for number, settings in enumerate(runs, start=1):
+            if settings.progress != "none":
+                _say(f"run {number}/{len(runs)}: {settings.out}")
+            finished.append(_run(_resumable(settings)))
+    except FedtradeError as error:
+        if finished:
+            _gather(finished)
+        raise type(error)(f"run {len(finished) + 1} of {len(runs)}: {error}") from error
+    _gather(finished)
+
+
+def _run(settings: "Settings") -> Path:
+    from fedtrade.components import build
+
+    build(settings.runtime, "runtime", settings=settings)
+    return Path(settings.out)
+
+
+def _resumable(settings: "Settings") -> "Settings":
+    """A point of a sweep that was never begun has nothing to resume."""
+    begun = (Path(settings.out) / CHECKPOINT).exists()
+    return settings if begun else settings.model_copy(update={"resume": False})
+
+
+def _gather(folders: Sequence[Path]) -> None:
     from fedtrade.report import print_sweep, read_results, write_sweep
     from fedtrade.report.sweep import gather
 
-    sweep = gather({folder.name: read_results(folder / "results.json") for folder in folders})
+    root = Path(os.path.commonpath([folder.parent for folder in folders]))
+    sweep = gather(
+        {str(folder.relative_to(root)): read_results(folder / "results.json") for folder in folders}
+    )
     print_sweep(sweep)
-    for path in write_sweep(sweep, folders[0].parent):
+    for path in write_sweep(sweep, root):
         print(f"Sweep: {path}")
 
 
-def _benchmark(name: str) -> Callable[..., list[dict[str, Any]]]:
-    from importlib import import_module
+def _how_to_resume(arguments: Sequence[str], runs: Sequence["Settings"]) -> str:
+    """Where the last checkpoint is and the command that goes on from there."""
+    begun = [settings.out for settings in runs if (Path(settings.out) / CHECKPOINT).exists()]
+    if not begun:
+        return "Interrupted before the first round: there is nothing to resume."
+    others = (argument for argument in arguments if not argument.startswith("resume="))
+    command = shlex.join(["fedtrade", "simulate", *others, "resume=true"])
+    return (
+        f"Interrupted. The last checkpoint is in {Path(begun[-1]) / CHECKPOINT}; "
+        f"go on from there with:\n  {command}"
+    )
 
-    try:
-        module = import_module(f"simulations.bench.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"simulations.bench.{name}":
-            raise
-        raise ConfigurationError(f"there is no benchmark {name!r}; try grid or value.") from None
-    run: Callable[..., list[dict[str, Any]]] = module.run
-    return run
+
+def _benchmark(name: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    from importlib.util import find_spec
+
+    from fedtrade.components import build
+    from fedtrade.settings import Component
+
+    module = f"simulations.bench.{name}"
+    if not name.isidentifier() or find_spec(module) is None:
+        raise ConfigurationError(f"there is no benchmark {name!r}; try grid or value.")
+    target = Component.model_validate({"_target_": f"{module}.run", **options})
+    records: list[dict[str, Any]] = build(target, "bench")
+    return records
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:
@@ -175,9 +245,19 @@ def _plain_errors() -> Iterator[None]:
     except FedtradeError as error:
         _say(f"Error: {error}")
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(USER_ERROR)
+    except click.ClickException as error:
+        _say(f"Error: {error.format_message()}")
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
         _say("Interrupted.")
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Nothing may be written when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
 
 
 def _say(message: str) -> None:

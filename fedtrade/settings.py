@@ -69,7 +69,7 @@ class Federation(_Record):
         return self.incumbent_bars or self.history_bars
 
     def is_newcomer(self, participant: int, n_participants: int, fold: int) -> bool:
-        """Whether the participant joins late in this fold: one half in the first, then the other."""
+        """Whether it joins late in this fold: one half in the first, then the other."""
         in_first_half = participant < (n_participants + 1) // 2
         return self.setting == "cold_start" and in_first_half == (fold == 0)
 

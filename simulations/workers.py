@@ -11,6 +11,7 @@ its own could not have another, and replies take their identity from the message
 
 import logging
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -319,7 +320,12 @@ class ProcessTurn:
 
 
 def _serve(connection: Connection, client_app: str, identity: Identity, log_level: int) -> None:
-    """Answer until the other end closes; the body of a worker process."""
+    """Answer until the other end closes; the body of a worker process.
+
+    Workers share the cores among them, so each computes in one thread: numerical libraries that
+    are loaded from here on (torch with the ClientApp) would otherwise fight over the cores.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     logging.getLogger(FLOWER_LOGGER.name).setLevel(log_level)
     load = _cached_loader(client_app)

@@ -21,7 +21,6 @@ from fedtrade.wire import (
     SUM,
     SUM_NAME,
     VECTOR,
-    EpisodeRecord,
     bars_of,
     pack_model,
     seconds_of,

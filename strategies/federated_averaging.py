@@ -6,9 +6,9 @@ https://arxiv.org/abs/1602.05629, which for a server learning rate of 1 this equ
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from logging import INFO, WARNING
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from flwr.app import (
@@ -25,11 +25,18 @@ from flwr.serverapp.strategy import Strategy
 from flwr.supercore import log
 from numpy.typing import NDArray
 
+from fedtrade.components import factory
 from fedtrade.robust import weighted_mean
+from fedtrade.settings import Component
 from fedtrade.wire import ARRAYS, CONFIG, VECTOR
 from strategies.replies import Refusal, read_updates
 
 __all__ = ["FederatedAveraging", "RoundReport"]
+
+
+AggregationRule: TypeAlias = Callable[
+    [NDArray[np.float32], NDArray[np.float64]], NDArray[np.float32]
+]
 
 
 class RoundReport(NamedTuple):
@@ -42,14 +49,17 @@ class RoundReport(NamedTuple):
 
 
 class FederatedAveraging(Strategy):
-    """Average updates under the number of examples behind them.
+    """Aggregate updates, by default to their mean under the number of examples behind them.
 
     Parameters
     ----------
     fraction_train : float
         Share of the nodes that train in a round, in (0, 1]; at least one.
     server_learning_rate : float
-        What the mean update is multiplied by, positive.
+        What the aggregate is multiplied by, positive.
+    rule : callable or mapping
+        From updates (n_clients, n_params) and their weights (n_clients,) to one update
+        (n_params,); or the settings of one, its import path under `_target_`.
     seed : int
         Of the choice of nodes.
 
@@ -65,7 +75,12 @@ class FederatedAveraging(Strategy):
     """
 
     def __init__(
-        self, *, fraction_train: float = 1.0, server_learning_rate: float = 1.0, seed: int = 0
+        self,
+        *,
+        fraction_train: float = 1.0,
+        server_learning_rate: float = 1.0,
+        rule: AggregationRule | Mapping[str, Any] = weighted_mean,
+        seed: int = 0,
     ) -> None:
         if not 0.0 < fraction_train <= 1.0:
             raise ValueError(f"fraction_train must be in (0, 1], got {fraction_train}.")
@@ -74,6 +89,7 @@ class FederatedAveraging(Strategy):
         self._fraction_train = fraction_train
         self._server_learning_rate = server_learning_rate
         self._seed = seed
+        self._rule = _built(rule) if isinstance(rule, Mapping) else rule
         self._vector: NDArray[np.float32] | None = None
         self.last_round: RoundReport | None = None
 
@@ -109,7 +125,7 @@ class FederatedAveraging(Strategy):
             self.last_round = RoundReport(0, tuple(refusals), float("nan"), 0.0)
             return None, None
         weights = np.array([result.n_examples for result in results], dtype=np.float64)
-        update = weighted_mean(np.stack([result.update for result in results]), weights)
+        update = self._rule(np.stack([result.update for result in results]), weights)
         step = np.float32(self._server_learning_rate) * update
         self._vector = self._vector + step
         loss = float(np.average([result.loss for result in results], weights=weights))
@@ -138,3 +154,7 @@ class FederatedAveraging(Strategy):
             self._fraction_train,
             self._server_learning_rate,
         )
+
+
+def _built(rule: Mapping[str, Any]) -> AggregationRule:
+    return factory(Component.model_validate(rule), "strategy.rule")

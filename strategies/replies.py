@@ -1,7 +1,8 @@
 """Read what participants sent, and refuse what cannot be used: one bad reply costs its sender."""
 
+import re
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from flwr.app import Message
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 
 from fedtrade.wire import ARRAYS, METRICS, UPDATE
 
-__all__ = ["LocalResult", "Refusal", "read_arrays", "read_update", "read_updates"]
+__all__ = ["LocalResult", "Refusal", "plain_reason", "read_arrays", "read_update", "read_updates"]
 
-T = TypeVar("T")
+_EXCEPTION = re.compile(r"<class '(?:([\w.]+)\.)?(\w+)'>:<'(.*)'>", re.DOTALL)
 
 
 class Refusal(NamedTuple):
@@ -30,6 +31,18 @@ class LocalResult(NamedTuple):
     loss: float
 
 
+def plain_reason(reason: str) -> str:
+    """What an error reply says, without the way in which Flower writes exceptions.
+
+    Our own errors are sentences and stand alone; others keep the name of their class.
+    """
+    written = _EXCEPTION.fullmatch(reason)
+    if written is None:
+        return reason
+    module, name, text = written.groups()
+    return text if module == "fedtrade.errors" else f"{name}: {text}"
+
+
 def read_arrays(message: Message) -> dict[str, NDArray[np.generic]]:
     """The arrays of a reply by name.
 
@@ -39,7 +52,7 @@ def read_arrays(message: Message) -> dict[str, NDArray[np.generic]]:
         If the reply is an error, has no arrays, or one of them cannot be decoded.
     """
     if message.has_error():
-        raise ValueError(message.error.reason or f"error {message.error.code}")
+        raise ValueError(plain_reason(message.error.reason) or f"error {message.error.code}")
     records = message.content.array_records
     if ARRAYS not in records:
         raise ValueError(f"the reply has no {ARRAYS!r}")

@@ -46,10 +46,11 @@ def run(grid: Grid, settings: Settings) -> None:
     task = build_task(settings)
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
     out = Path(settings.out)
-    checkpoints = Checkpoints(out / "checkpoint", settings)
     federation = settings.federation
     members = discover(grid, federation.n_participants, federation.reply_timeout_s)
     episodes = plan(settings, members.calendar, task.horizon_bars)
+    # Last, because it replaces the checkpoint of an earlier run: only now can this one begin.
+    checkpoints = Checkpoints(out / "checkpoint", settings)
     with Progress(len(episodes), federation.rounds, mode=settings.progress) as progress:
 
         def on_round(outcome: EpisodeOutcome, log: RoundLog) -> None:

@@ -38,4 +38,6 @@ def concordance(signal: ArrayLike, returns: ArrayLike) -> NDArray[np.float64]:
         known = np.isfinite(product)
         agreement += np.where(known, product, 0.0).sum(axis=1)
         n_pairs += known.sum(axis=1)
-    return np.divide(agreement, n_pairs, out=np.full(len(a), np.nan), where=n_pairs > 0)
+    tau = np.full(len(a), np.nan)
+    np.divide(agreement, n_pairs, out=tau, where=n_pairs > 0)
+    return tau

@@ -49,16 +49,19 @@ def neutral_positions(
     gross = np.abs(direction).sum(axis=1, keepdims=True)
     # Equal scores leave rounding errors behind, which are no direction.
     is_flat = strength <= 1e-12 * np.abs(np.where(held, expected, 0.0)).sum(axis=1, keepdims=True)
-    shape = np.divide(direction, gross, out=np.zeros_like(direction), where=(gross > 0) & ~is_flat)
-    return shape * (gross_limit * conviction / full_score)
+    positions = np.zeros_like(direction)
+    np.divide(direction, gross, out=positions, where=(gross > 0.0) & ~is_flat)
+    positions *= gross_limit * conviction / full_score
+    return positions
 
 
 def inverse_volatility_positions(
     volatility: ArrayLike, *, gross_limit: float = 1.0
 ) -> NDArray[np.float64]:
     """Long every asset in proportion to one over its volatility, shape (n, n_assets)."""
-    weights = 1.0 / np.asarray(volatility, dtype=np.float64)
-    return gross_limit * weights / weights.sum(axis=1, keepdims=True)
+    weights: NDArray[np.float64] = 1.0 / np.asarray(volatility, dtype=np.float64)
+    weights *= gross_limit / weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def trade_slowly(targets: ArrayLike, trade_share: float) -> NDArray[np.float64]:

@@ -58,5 +58,6 @@ def market_mean(total: NDArray[np.float64]) -> NDArray[np.float64]:
 
     NaN where nobody contributed.
     """
-    sums, counts = total
-    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    mean = np.full(total.shape[1:], np.nan)
+    np.divide(total[0], total[1], out=mean, where=total[1] > 0)
+    return mean

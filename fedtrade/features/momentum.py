@@ -75,7 +75,7 @@ def relative_features(
 def is_described(features: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Where all but the long windows are known, shape (n_bars, n_assets)."""
     short = np.delete(features, LONG_WINDOWS, axis=-1)
-    return np.isfinite(short).all(axis=-1)
+    return np.asarray(np.isfinite(short).all(axis=-1))
 
 
 def momentum_score(features: NDArray[np.float64]) -> NDArray[np.float64]:

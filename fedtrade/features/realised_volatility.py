@@ -24,6 +24,8 @@ WEEK, MONTH = 5, 22
 LEAST_MOVE = 0.01
 """Least move of a bar as a share of the slow volatility: a price that stood still is rounding."""
 LEAST_RATIO = 0.01
+ROUNDING = 1e-6
+"""By how much a high may lie below the close, as a share: adjusted prices are rounded."""
 
 
 class RealisedVolatility(NamedTuple):
@@ -31,6 +33,8 @@ class RealisedVolatility(NamedTuple):
 
     Attributes
     ----------
+    has_range
+        Whether the variance rests on the bar's range and not on its return alone.
     variance
         Realised variance of the bar, floored at 1e-4 times the mean of all bars before it, so
         that it has a logarithm; NaN in the first row, unfloored in the warm-up.
@@ -41,6 +45,7 @@ class RealisedVolatility(NamedTuple):
         Volatilities and shocks of the realised volatility with the sign of the return.
     """
 
+    has_range: NDArray[np.bool_]
     variance: FloatArray
     base: FloatArray
     state: VolatilityState
@@ -66,13 +71,14 @@ class RealisedVolatility(NamedTuple):
 def realised_volatility(panel: Panel) -> RealisedVolatility:
     """Follow the realised volatility of each asset; row t uses prices up to bar t."""
     returns = panel.returns()
-    variance, _ = realised_variance(panel)
+    variance, has_range = realised_variance(panel)
     signed = np.where(returns < 0.0, -1.0, 1.0) * np.sqrt(variance)
     state = volatility_state(signed)
     before = np.vstack([np.full((1, variance.shape[1]), np.nan), state.s_all[:-1]])
     floor = np.square(LEAST_MOVE * before)
     base = np.maximum(har_mix_variance(signed), np.square(FLOOR * state.s_all))
-    return RealisedVolatility(np.where(variance < floor, floor, variance), base, state)
+    floored = np.where(variance < floor, floor, variance)
+    return RealisedVolatility(has_range, floored, base, state)
 
 
 def realised_variance(panel: Panel) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -82,7 +88,8 @@ def realised_variance(panel: Panel) -> tuple[FloatArray, NDArray[np.bool_]]:
     last close to the open, plus the variance within the bar by Garman and Klass (1980, "On the
     estimation of security price volatilities from historical data", Journal of Business 53(1)),
     `0.5 log(high/low)^2 - (2 log 2 - 1) log(close/open)^2`. Its error is a fraction of that of the
-    squared return, which is used elsewhere; both are unbiased for a price without drift.
+    squared return, which is used elsewhere. Both are unbiased for a price without drift, the
+    range only if it is watched all the time: thin trading misses extremes and lowers it.
 
     Returns
     -------
@@ -99,9 +106,10 @@ def realised_variance(panel: Panel) -> tuple[FloatArray, NDArray[np.bool_]]:
     within -= (2.0 * np.log(2.0) - 1.0) * np.square(np.log(panel.close / first))
     overnight = np.full_like(squares, np.nan)
     overnight[1:] = np.square(np.log(first[1:] / panel.close[:-1]))
-    has_range = (low <= np.minimum(first, panel.close)) & (high >= np.maximum(first, panel.close))
+    ends = np.minimum(first, panel.close), np.maximum(first, panel.close)
+    has_range = (low <= ends[0] * (1.0 + ROUNDING)) & (high >= ends[1] * (1.0 - ROUNDING))
     has_range &= np.isfinite(overnight + within)
-    return np.where(has_range, overnight + within, squares), has_range
+    return np.where(has_range, overnight + np.maximum(within, 0.0), squares), has_range
 
 
 def mean_over(values: FloatArray, n_bars: int) -> FloatArray:

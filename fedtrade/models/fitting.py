@@ -39,9 +39,9 @@ def fit_vectors(
 ) -> Fit:
     """Minimise `mean loss(v) + shrinkage / 2 * |v - prior|^2`, once for each shrinkage.
 
-    Adam (Kingma and Ba 2015, algorithm 1) on the full batch; the learning rate falls linearly within the
-    `n_steps`, so that a strongly shrunk fit comes to rest at the prior instead of rattling around
-    it. Fits do not influence each other: Adam works coordinate by coordinate.
+    Adam (Kingma and Ba 2015, algorithm 1) on the full batch; the learning rate falls linearly
+    within the `n_steps`, so that a strongly shrunk fit comes to rest at the prior instead of
+    rattling around it. Fits do not influence each other: Adam works coordinate by coordinate.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ def fit_vectors(
         raise ValueError(
             f"n_steps and learning_rate must be positive, got {n_steps} and {learning_rate}."
         )
-    free = np.isfinite(strength)
+    free = torch.from_numpy(np.isfinite(strength))[:, None]
     centre = torch.from_numpy(np.asarray(prior, dtype=np.float32))
-    pull = torch.from_numpy(np.where(free, strength, 0.0))
-    origin = torch.from_numpy(np.where(free[:, None], start, prior).astype(np.float32))
-    vectors = origin.clone().requires_grad_(True)
+    pull = torch.from_numpy(np.where(np.isfinite(strength), strength, 0.0))
+    origin = torch.from_numpy(np.asarray(start, dtype=np.float32))
+    vectors = torch.where(free, origin, centre).requires_grad_(True)
 
     def mean_loss(vector: Tensor) -> Tensor:
         return loss(vector).mean()
@@ -78,9 +78,9 @@ def fit_vectors(
         losses = losses_of(vectors)
         penalty = 0.5 * pull * (vectors - centre).square().sum(dim=1)
         (gradient,) = torch.autograd.grad((losses + penalty).sum(), vectors)
+        gradient = torch.where(free, gradient, 0.0)  # an infinite pull holds the prior fast
         adam.step(gradient, learning_rate * (1.0 - step / n_steps))
-    fitted = np.where(free[:, None], vectors.detach().numpy(), prior).astype(np.float32)
-    return Fit(fitted, losses.detach().numpy().astype(np.float64))
+    return Fit(vectors.detach().numpy(), losses.detach().numpy().astype(np.float64))
 
 
 def _single(loss: LossFunction) -> LossFunction:

@@ -1,8 +1,8 @@
 """Ridge regression from sums over examples: the same model as if all data lay in one place.
 
 The coefficients depend on the data through `X'X`, `X'y` and the number of examples alone, and
-those add over participants: one federated sum replaces all rounds of training (McMahan et al.'s
-averaging of *fitted* coefficients is something else, and worse than not taking part).
+those add over participants: one federated sum replaces all rounds of training. Averaging the
+coefficients that each participant fitted alone is something else, and gives another model.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RidgeSums", "ridge_weights"]
+__all__ = ["RidgeSums", "ridge_products", "ridge_weights"]
 
 FloatArray = NDArray[np.float64]
 
 
+def ridge_products(features: FloatArray, targets: FloatArray) -> FloatArray:
+    """`[1, X]' [1, X, Y]` of shape (1 + n_features, 1 + n_features + n_outputs).
+
+    The first entry counts the examples.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, n_features)
+        Finite; n may be 0.
+    targets : ndarray of shape (n, n_outputs)
+    """
+    left = np.column_stack([np.ones(len(features)), features])
+    products: FloatArray = left.T @ np.column_stack([left, targets])
+    return products
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RidgeSums:
-    """Sufficient statistics of a linear regression with an intercept, and of its history.
+    """What participants add up for a ridge: the products, and how long their histories are.
 
     Attributes
     ----------
     products : float64 of shape (1 + n_features, 1 + n_features + n_outputs)
-        `[1, X]' [1, X, Y]`: its first entry counts the examples.
+        See `ridge_products`.
     example_bars : float
         Examples times the bars that they are spread over, added over participants.
     """
@@ -32,18 +48,8 @@ class RidgeSums:
 
     @classmethod
     def of(cls, features: FloatArray, targets: FloatArray, n_bars: int) -> "RidgeSums":
-        """Sums of one participant.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features)
-            Finite; n may be 0.
-        targets : ndarray of shape (n, n_outputs)
-        n_bars : int
-            Different bars at which the examples' labels end.
-        """
-        left = np.column_stack([np.ones(len(features)), features])
-        return cls(left.T @ np.column_stack([left, targets]), float(len(features) * n_bars))
+        """Sums of one participant whose examples' labels end at `n_bars` different bars."""
+        return cls(ridge_products(features, targets), float(len(features) * n_bars))
 
     @classmethod
     def from_array(cls, array: FloatArray, n_features: int) -> "RidgeSums":
@@ -81,8 +87,15 @@ class RidgeSums:
         return max(round(self.example_bars / self.n_examples), 1) if self.n_examples else 1
 
 
-def ridge_weights(sums: RidgeSums, penalty: float) -> FloatArray:
+def ridge_weights(products: FloatArray, penalty: float) -> FloatArray:
     """Minimise `mean |y - a - Wx|^2 / 2 + penalty / 2 * |W|^2` over a and W.
+
+    Parameters
+    ----------
+    products : ndarray of shape (1 + n_features, 1 + n_features + n_outputs)
+        `ridge_products` of all examples, or its sum over participants.
+    penalty : float
+        Positive, in units of a feature's variance; `inf` gives zeros.
 
     Returns
     -------
@@ -94,13 +107,15 @@ def ridge_weights(sums: RidgeSums, penalty: float) -> FloatArray:
     ValueError
         If there is no example or the penalty is not positive.
     """
-    if not sums.n_examples > 0.0:
+    if not products[0, 0] > 0.0:
         raise ValueError("no participant has a training example; give them longer histories.")
     if not penalty > 0.0:
         raise ValueError(f"penalty must be positive, got {penalty}.")
-    mean = sums.products / sums.n_examples
+    mean = products / products[0, 0]
     covariance = mean[1:, 1:] - np.outer(mean[1:, 0], mean[0, 1:])
     n_features = len(covariance)
+    if np.isinf(penalty):
+        return np.zeros((covariance.shape[1] - n_features, n_features))
     system = covariance[:, :n_features] + penalty * np.eye(n_features)
     weights: FloatArray = np.linalg.solve(system, covariance[:, n_features:]).T
     return weights

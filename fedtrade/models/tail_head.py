@@ -12,6 +12,7 @@ the levels: the likelihood steadies the volatility, the score sharpens the tail.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log, pi
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ __all__ = ["TailForecasts", "TailHead"]
 
 LEAST_DOF = 2.1
 SCORE_WEIGHT = 0.5
+LIMIT = 8.0
+"""Parameters beyond +-8 count as +-8, so that no vector overflows single precision."""
 
 
 class TailForecasts(NamedTuple):
@@ -50,7 +53,7 @@ class TailHead:
     """
 
     def __init__(self, levels: Sequence[float]) -> None:
-        falling = all(a > b for a, b in zip(levels, levels[1:], strict=False))
+        falling = all(a > b for a, b in pairwise(levels))
         if not levels or not falling or not all(0.0 < level < 0.5 for level in levels):
             raise ValueError(
                 f"levels must be different, fall and lie in (0, 0.5), got {list(levels)}."
@@ -74,6 +77,7 @@ class TailHead:
     def forecasts(self, shape: Tensor, volatility: Tensor) -> TailForecasts:
         """Tail of returns with volatility (n,) under parameters (n_params,)."""
         n_levels = len(self.levels)
+        shape = torch.clamp(shape, -LIMIT, LIMIT)
         multiples = torch.cumsum(torch.exp(shape[:n_levels]), dim=0)
         excess = 1.0 + torch.exp(shape[n_levels : 2 * n_levels])
         var = -volatility[:, None] * multiples
@@ -81,7 +85,7 @@ class TailHead:
 
     def losses(self, shape: Tensor, log_volatility: Tensor, returns: Tensor) -> Tensor:
         """Loss of each example, shape (n,), from log volatility and returns of shape (n,)."""
-        dof = LEAST_DOF + torch.exp(shape[-1])
+        dof = LEAST_DOF + torch.exp(torch.clamp(shape[-1], -LIMIT, LIMIT))
         tail = self.forecasts(shape, torch.exp(log_volatility))
         likelihood = _student_t_log_density(returns, log_volatility, dof)
         scores = _fz0(returns[:, None], tail, torch.tensor(self.levels))

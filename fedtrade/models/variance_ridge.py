@@ -12,9 +12,9 @@ QLIKE. Both steps need sums over examples only. An infinite penalty leaves the b
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrade.models.ridge import RidgeSums, ridge_weights
+from fedtrade.models.ridge import ridge_products, ridge_weights
 
-__all__ = ["fit_variance_ridge", "smearing_sum", "variance_ridge_sums", "variance_ridge_vector"]
+__all__ = ["fit_variance_ridge", "log_ratios", "smearing_sum", "variance_ridge_vector"]
 
 FloatArray = NDArray[np.float64]
 
@@ -22,25 +22,24 @@ LEAST_RATIO = 0.01
 """Ratios below are raised to it: the logarithm of a nearly unmoved price is noise."""
 
 
-def variance_ridge_sums(features: FloatArray, ratios: FloatArray, n_bars: int) -> RidgeSums:
-    """Sums from which the weights follow.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, n_features)
-        Standardised.
-    ratios : ndarray of shape (n, n_outputs)
-        Realised over base variance, not negative.
-    n_bars : int
-        Different bars at which the examples' labels end.
-    """
-    return RidgeSums.of(features, np.log(np.maximum(ratios, LEAST_RATIO)), n_bars)
+def log_ratios(ratios: FloatArray) -> FloatArray:
+    """What is regressed: the logarithm of realised over base variance, at least `log(0.01)`."""
+    logs: FloatArray = np.log(np.maximum(ratios, LEAST_RATIO))
+    return logs
 
 
 def smearing_sum(weights: FloatArray, features: FloatArray, ratios: FloatArray) -> FloatArray:
     """The number of examples, then by output the sum of `ratio / exp(w.x)`.
 
-    Shape (1 + n_outputs,); `weights` is (n_outputs, n_features), others as above.
+    Shape (1 + n_outputs,).
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_outputs, n_features)
+    features : ndarray of shape (n, n_features)
+        Standardised.
+    ratios : ndarray of shape (n, n_outputs)
+        Realised over base variance, not negative.
     """
     return np.append(float(len(ratios)), (ratios * np.exp(-features @ weights.T)).sum(axis=0))
 
@@ -58,8 +57,8 @@ def variance_ridge_vector(
 
 
 def fit_variance_ridge(
-    features: FloatArray, ratios: FloatArray, *, n_bars: int, penalty: float
+    features: FloatArray, ratios: FloatArray, penalty: float
 ) -> NDArray[np.float32]:
-    """The vector from examples in one place; the arguments are those of the functions above."""
-    weights = ridge_weights(variance_ridge_sums(features, ratios, n_bars), penalty)
+    """The vector from examples in one place; arguments as in `smearing_sum`."""
+    weights = ridge_weights(ridge_products(features, log_ratios(ratios)), penalty)
     return variance_ridge_vector(weights, smearing_sum(weights, features, ratios), penalty)

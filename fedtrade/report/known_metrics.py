@@ -8,7 +8,7 @@ from fedtrade.report.results import FEDERATED, Headline, Results, levels
 MISSING = "n/a"
 
 Better = Literal["lower", "higher", "level", "neither"]
-LevelKind = Literal["probability", "days", "cost"]
+LevelKind = Literal["probability", "bars", "cost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ _TABLE = (
         "2011). Smaller is better.",
         digits=4,
         better="lower",
-        level_kind="days",
+        level_kind="bars",
     ),
     KnownMetric(
         "log_mse",
@@ -101,7 +101,7 @@ _TABLE = (
         "Mean squared error of the logarithm of volatility. Smaller is better.",
         digits=4,
         better="lower",
-        level_kind="days",
+        level_kind="bars",
     ),
     KnownMetric(
         "mse",
@@ -109,16 +109,44 @@ _TABLE = (
         "Mean squared error of the forecast. Smaller is better.",
         digits=4,
         better="lower",
-        level_kind="days",
+        level_kind="bars",
+    ),
+    KnownMetric(
+        "net_return",
+        "Net return",
+        "Mean return of a bar after trading costs of the stated size, in basis points of the "
+        "capital. Larger is better.",
+        unit="bp",
+        scale=1e4,
+        signed=True,
+        better="higher",
+        level_kind="cost",
     ),
     KnownMetric(
         "rank_ic",
         "Rank IC",
-        "Rank correlation between the signal and the next return across assets, mean over days. "
-        "0 is no skill; 0.02 is good. Larger is better.",
+        "Rank correlation (Kendall's tau) between the signal and the next return across assets, "
+        "mean over days. 0 is no skill; 0.02 is good. Larger is better.",
         digits=4,
         signed=True,
         better="higher",
+    ),
+    KnownMetric(
+        "rank_ic_t",
+        "Rank IC t",
+        "The mean rank IC over its standard error. Below 2 it may be chance.",
+        signed=True,
+        is_in_summary=False,
+    ),
+    KnownMetric(
+        "pooled_ic",
+        "Pooled IC",
+        "Correlation between the signal and the next return in excess of the market's, in "
+        "volatilities, over all assets and days at once. Larger is better.",
+        digits=4,
+        signed=True,
+        better="higher",
+        is_in_summary=False,
     ),
     KnownMetric(
         "net_sharpe",
@@ -291,12 +319,12 @@ def best_arm(results: Results, column: Column) -> str | None:
 
 
 def level_text(known: KnownMetric, level: float) -> str:
-    """A level in its unit: `2.5 %`, `5 d` or `10 bp`."""
+    """A level in its unit: `2.5 %`, `5 bars` or `10 bp`."""
     match known.level_kind:
         case "probability":
             return f"{level * 100:.10g} %"
-        case "days":
-            return f"{level:.10g} d"
+        case "bars":
+            return f"{level:.10g} {'bar' if level == 1 else 'bars'}"
         case "cost":
             return f"{level:.10g} bp"
 

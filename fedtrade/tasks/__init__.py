@@ -2,6 +2,7 @@
 
 from fedtrade.tasks.task import (
     Evaluation,
+    Forecast,
     ForecastPath,
     Headline,
     LocalUpdate,
@@ -14,6 +15,7 @@ from fedtrade.tasks.task import (
 
 __all__ = [
     "Evaluation",
+    "Forecast",
     "ForecastPath",
     "Headline",
     "LocalUpdate",

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from fedtrade.models.fitting import fit_vectors
+from fedtrade.tasks.validation import strongest_within_one_error, validation_split
 
 __all__ = ["Examples", "fit_one", "fit_tuned"]
 
-VALIDATION_SHARE = 0.3
 TUNING_GRID = (0.01, 0.1, 1.0, 10.0, float("inf"))
 """Multiples of the default shrinkage to choose from; infinity keeps the prior."""
 
@@ -76,38 +76,25 @@ def fit_tuned(
     bars the plain minimum mostly picks noise. Labels that overlap the validation bars are left
     out of the fits that are compared. With too few bars to hold any out, the prior is returned.
     """
-    grid = [shrinkage * multiple for multiple in grid]
-    bars = np.unique(examples.label_bars)
-    first_validation = bars[int(len(bars) * (1.0 - VALIDATION_SHARE))]
-    early = examples.label_bars <= first_validation - horizon_bars
-    late = examples.label_bars >= first_validation
+    # Not a plain product: of a pull of zero, infinity times is still the prior.
+    shrinkages = [m if np.isinf(m) else shrinkage * m for m in grid]
+    early, late = validation_split(examples.label_bars, horizon_bars)
     if not early.any():
         return prior.copy()
     earlier, later = examples.where(early), examples.where(late)
 
-    def fit(data: E, shrinkages: Sequence[float]) -> NDArray[np.float32]:
+    def fit(data: E, pulls: Sequence[float]) -> NDArray[np.float32]:
         return fit_vectors(
             start,
             lambda vector: loss_of(vector, data),
             n_steps=n_steps,
             learning_rate=learning_rate,
             prior=prior,
-            shrinkages=shrinkages,
+            shrinkages=pulls,
         ).vectors
 
-    candidates = fit(earlier, grid)
+    candidates = fit(earlier, shrinkages)
     with torch.no_grad():
-        losses = np.stack([loss_of(torch.from_numpy(vector), later).numpy() for vector in candidates])
-    return fit(examples, (grid[_strongest_within_one_error(losses, later.label_bars)],))[0]
-
-
-def _strongest_within_one_error(
-    losses: NDArray[np.float32], label_bars: NDArray[np.intp]
-) -> int:
-    """The last row of losses (n_candidates, n_examples) that is not clearly worse than the best."""
-    _, bar = np.unique(label_bars, return_inverse=True)
-    by_bar = np.stack([np.bincount(bar, row) / np.bincount(bar) for row in losses])
-    excess = by_bar - by_bar[int(by_bar.mean(axis=1).argmin())]
-    n_bars = by_bar.shape[1]
-    error = excess.std(axis=1, ddof=1) / np.sqrt(n_bars) if n_bars > 1 else np.inf
-    return int(np.flatnonzero(excess.mean(axis=1) <= error)[-1])
+        losses = [loss_of(torch.from_numpy(vector), later).numpy() for vector in candidates]
+    chosen = strongest_within_one_error(np.stack(losses), later.label_bars)
+    return fit(examples, (shrinkages[chosen],))[0]

@@ -27,11 +27,13 @@ from fedtrade.features import (
     volatility_state,
 )
 from fedtrade.features.nowcast import N_NOWCAST
+from fedtrade.features.volatility import LEAST_VOLATILITY
 from fedtrade.models import NetworkFactory, TailHead
 from fedtrade.tasks.local_training import fit_one, fit_tuned
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     Evaluation,
+    Forecast,
     ForecastPath,
     Headline,
     LocalUpdate,
@@ -47,6 +49,8 @@ __all__ = ["Risk"]
 N_OWN = 5
 N_FEATURES = N_OWN + N_NOWCAST
 PRIOR_DOF = 6.0
+LIMIT = 5.0
+"""The network's correction is clipped to e^+-5, so that no vector overflows single precision."""
 LEAST_RISK = 1e-6
 """A price that stood still forecasts no risk at all, of which no score is finite."""
 
@@ -212,9 +216,14 @@ class Risk:
         )
 
     def _loss(self, vector: Tensor, examples: _Examples) -> Tensor:
-        correction = self._network(vector[: -self._head.n_params], examples.features)[:, 0]
-        shape = vector[-self._head.n_params :]
+        correction, shape = self._network_and_shape(vector, examples.features)
         return self._head.losses(shape, examples.log_base + correction, examples.returns)
+
+    def _network_and_shape(self, vector: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The logarithm of the correction (n,), and the parameters of the head."""
+        split = self._network.n_params
+        correction = self._network(vector[:split], features)[:, 0]
+        return torch.clamp(correction, -LIMIT, LIMIT), vector[split:]
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -256,6 +265,16 @@ class Risk:
             Score(metric, level, value)
             for level, row in zip(self.levels, by_level, strict=True)
             for metric, value in tail_metrics(row, level).items()
+        ]
+
+    def forecast(self, model: Model, sample: Sample, shared: Shared) -> Sequence[Forecast]:
+        """VaR and ES of each asset's next return at each level."""
+        tail = self._forecast(model, self._inputs(sample, shared), slice(-1, None))
+        return [
+            Forecast(asset, quantity, level, float(values[0, k, j]))
+            for k, asset in enumerate(sample.panel.assets)
+            for quantity, values in (("var", tail.var), ("es", tail.es))
+            for j, level in enumerate(self.levels)
         ]
 
     def _naive(self, returns: NDArray[np.float64], sample: Sample) -> dict[str, TailForecast]:
@@ -300,12 +319,11 @@ class Risk:
         features = np.nan_to_num(scale(inputs.raw[rows]))  # an unknown feature says nothing
         n_bars, n_assets, _ = features.shape
         vector = torch.from_numpy(np.asarray(model.vector, dtype=np.float32))
-        split = len(vector) - self._head.n_params
         with torch.no_grad():
             flat = torch.from_numpy(features.reshape(-1, N_FEATURES).astype(np.float32))
-            correction = self._network(vector[:split], flat)[:, 0]
+            correction, tail_shape = self._network_and_shape(vector, flat)
             base = torch.from_numpy(inputs.base[rows].reshape(-1).astype(np.float32))
-            tail = self._head.forecasts(vector[split:], base * torch.exp(correction))
+            tail = self._head.forecasts(tail_shape, base * torch.exp(correction))
         shape = (n_bars, n_assets, len(self.levels))
         return TailForecast(
             tail.var.numpy().astype(np.float64).reshape(shape),
@@ -324,7 +342,7 @@ class Risk:
     ) -> NDArray[np.float64]:
         if self._base_volatility == "ewma":
             return state.s11
-        return np.sqrt(har_mix_variance(returns))
+        return np.maximum(np.sqrt(har_mix_variance(returns)), LEAST_VOLATILITY)
 
 
 def _raw_features(

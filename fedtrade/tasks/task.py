@@ -19,6 +19,7 @@ from fedtrade.market.panel import Panel
 
 __all__ = [
     "Evaluation",
+    "Forecast",
     "ForecastPath",
     "Headline",
     "LocalUpdate",
@@ -162,6 +163,26 @@ class Score(NamedTuple):
     value: float
 
 
+class Forecast(NamedTuple):
+    """What a model says of one asset's next bar (or bars).
+
+    Attributes
+    ----------
+    asset : str
+    quantity : str
+        Such as `var`, `es`, `volatility` or `position`.
+    level : float or None
+        Tail probability or horizon in bars, where there is one.
+    value : float
+        Returns and volatilities as fractions.
+    """
+
+    asset: str
+    quantity: str
+    level: float | None
+    value: float
+
+
 class ForecastPath(NamedTuple):
     """One asset's returns with their forecast tail, each of shape (n_bars,)."""
 
@@ -265,4 +286,8 @@ class Task(Protocol):
         Called for each participant, and for all together with the added totals and the mean of
         the daily values over participants.
         """
+        ...
+
+    def forecast(self, model: Model, sample: Sample, shared: Shared) -> Sequence[Forecast]:
+        """What the model says of each asset after the sample's last bar."""
         ...

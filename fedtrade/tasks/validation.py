@@ -32,9 +32,7 @@ def validation_split(label_bars: NDArray[np.intp], horizon_bars: int) -> Validat
     return ValidationSplit(label_bars <= first - horizon_bars, label_bars >= first)
 
 
-def strongest_within_one_error(
-    losses: NDArray[np.floating], label_bars: NDArray[np.intp]
-) -> int:
+def strongest_within_one_error(losses: NDArray[np.floating], label_bars: NDArray[np.intp]) -> int:
     """The last candidate whose loss lies within one standard error of the best.
 
     Hastie, Tibshirani and Friedman (2009), "The Elements of Statistical Learning", section 7.10;

@@ -1,7 +1,7 @@
 """The apps of the Grid benchmark: Flower's own FedAvg and a participant that does nothing.
 
 What remains is the cost of the runtime. The run configuration's `settings` is a JSON object with
-`n_params`, `n_rounds` and `fraction_evaluate`.
+`n_participants`, `n_params`, `n_rounds` and `fraction_evaluate`.
 """
 
 import json
@@ -39,7 +39,13 @@ def main(grid: Grid, context: Context) -> None:
     """Run FedAvg and fail unless the model came back as it was sent."""
     settings = json.loads(str(context.run_config["settings"]))
     arrays = ArrayRecord([np.ones(settings["n_params"], np.float32)])
-    strategy = FedAvg(fraction_evaluate=settings["fraction_evaluate"])
+    # All of them: on Ray the server starts while participants still join.
+    n_participants = settings["n_participants"]
+    strategy = FedAvg(
+        fraction_evaluate=settings["fraction_evaluate"],
+        min_train_nodes=n_participants,
+        min_available_nodes=n_participants,
+    )
     result = strategy.start(grid, arrays, num_rounds=settings["n_rounds"])
     returned = result.arrays.to_numpy_ndarrays()[0]
     if not np.allclose(returned, 1.0, atol=1e-3):

@@ -47,20 +47,27 @@ def run(
     n_repeats : int
         Runs up to 1,000 participants are repeated; the median counts.
     """
-    base = {"n_params": n_params, "n_rounds": n_rounds}
+
+    def settings(n: int, fraction_evaluate: float) -> dict[str, float]:
+        return {
+            "n_participants": n,
+            "n_params": n_params,
+            "n_rounds": n_rounds,
+            "fraction_evaluate": fraction_evaluate,
+        }
+
     records: list[Record] = []
     for n in n_participants:
         for case, fraction in ((f"train-{n}", 0.0), (f"train-evaluate-{n}", 1.0)):
-            settings = json.dumps({**base, "fraction_evaluate": fraction})
-            records += _ours(case, n, settings, n_repeats if n <= 1_000 else 1)
+            records += _ours(case, settings(n, fraction), n_repeats if n <= 1_000 else 1)
     if ray:
-        settings = json.dumps({**base, "fraction_evaluate": 0.0})
-        records += _peer(f"train-{n_ray_participants}", n_ray_participants, settings, records)
+        n = n_ray_participants
+        records += _peer(f"train-{n}", settings(n, 0.0), records)
     return records
 
 
-def _ours(case: str, n_participants: int, settings: str, n_repeats: int) -> list[Record]:
-    request = json.dumps([n_participants, settings, n_repeats])
+def _ours(case: str, settings: dict[str, float], n_repeats: int) -> list[Record]:
+    request = json.dumps([settings, n_repeats])
     done = subprocess.run(
         [sys.executable, "-m", "simulations.bench.grid", "--measure", request],
         stdout=subprocess.PIPE,
@@ -76,14 +83,14 @@ def _ours(case: str, n_participants: int, settings: str, n_repeats: int) -> list
     ]
 
 
-def _peer(case: str, n_participants: int, settings: str, ours: list[Record]) -> list[Record]:
+def _peer(case: str, settings: dict[str, float], ours: list[Record]) -> list[Record]:
     """Flower's Ray runtime, and how many times faster ours was where it ran the same case."""
     if not ray_runtime.is_installed():
         print("note: Ray is not installed (extra `ray`); its runtime is left out", file=sys.stderr)
         return []
     seconds = ray_runtime.run(
-        settings_json=settings,
-        n_participants=n_participants,
+        settings_json=json.dumps(settings),
+        n_participants=int(settings["n_participants"]),
         server_app=f"{_APPS}:server_app",
         client_app=f"{_APPS}:client_app",
         log_level="ERROR",
@@ -104,7 +111,7 @@ def _peer(case: str, n_participants: int, settings: str, ours: list[Record]) -> 
     ]
 
 
-def _measure(n_participants: int, settings: str, n_repeats: int) -> tuple[float, float]:
+def _measure(settings: dict[str, float], n_repeats: int) -> tuple[float, float]:
     """Median seconds and peak memory (MiB) in this interpreter, beyond what imports took."""
     import logging
 
@@ -117,13 +124,14 @@ def _measure(n_participants: int, settings: str, n_repeats: int) -> tuple[float,
             server_app,
             client_app,
             n_participants=n,
-            run_config={"settings": settings},
+            run_config={"settings": json.dumps({**settings, "n_participants": n})},
             log_level=logging.ERROR,
         )
         return time.perf_counter() - began
 
     once(10)
     before = _peak_mib()
+    n_participants = int(settings["n_participants"])
     seconds = statistics.median(once(n_participants) for _ in range(n_repeats))
     return seconds, _peak_mib() - before
 

@@ -56,7 +56,8 @@ def test_percentages() -> None:
 
 def test_levels_have_the_unit_of_their_metric() -> None:
     assert level_text(KNOWN_METRICS["pinball"], 0.025) == "2.5 %"
-    assert level_text(KNOWN_METRICS["qlike"], 5.0) == "5 d"
+    assert level_text(KNOWN_METRICS["qlike"], 5.0) == "5 bars"
+    assert level_text(KNOWN_METRICS["qlike"], 1.0) == "1 bar"
     assert level_text(KNOWN_METRICS["net_sharpe"], 10.0) == "10 bp"
 
 

@@ -11,12 +11,14 @@ from simulations import ray as ray_runtime
 
 SOURCE = """
 import json
+import time
 from pathlib import Path
 from flwr.app import Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-client_app, server_app = ClientApp(), ServerApp()
+client_app = ClientApp()
+server_app = ServerApp()
 
 
 @client_app.query()
@@ -34,6 +36,8 @@ def main(grid, context):
     settings = json.loads(context.run_config["settings"])
     if settings["scale"] < 0:
         raise ValueError(f"scale is {settings['scale']}")
+    while len(list(grid.get_node_ids())) < 3:  # nodes join while the server already runs
+        time.sleep(0.1)
     for _ in range(2):
         asked = [Message(RecordDict(), node, "query") for node in grid.get_node_ids()]
         replies = list(grid.send_and_receive(asked))
@@ -71,6 +75,13 @@ def test_apps_run_with_their_settings_and_leave_nothing_behind(
     assert json.loads(out.read_text()) == [[0.0, 2], [1.5, 2], [3.0, 2]]
     with pytest.raises(FedtradeError, match="scale is -1"):
         ray_runtime.run(settings_json='{"scale": -1}', n_participants=2, **apps)
+    with pytest.raises(FedtradeError, match="no_such_app"):
+        ray_runtime.run(
+            settings_json='{"scale": 1}',
+            n_participants=2,
+            server_app=apps["server_app"],
+            client_app="ray_test_apps:no_such_app",
+        )
     if sys.platform == "linux":
         assert _processes_naming(f"RAY_TEST_MARK={tmp_path}") == []
 

@@ -1,0 +1,153 @@
+"""Forecast the next bar from a file of prices with a stored model."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrade.errors import DataError
+from fedtrade.holdings import build_task
+from fedtrade.market import Panel, csv, parquet
+from fedtrade.model_file import read_model
+from fedtrade.report.atomic import write_atomically
+from fedtrade.tasks.task import Forecast, Sample, Shared, Task
+
+__all__ = ["Prediction", "predict_file", "print_prediction", "write_prediction"]
+
+_LOG = logging.getLogger(__name__)
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+class Prediction(NamedTuple):
+    """Forecasts made after a bar.
+
+    Attributes
+    ----------
+    after : str
+        The last bar of the prices, ISO-8601.
+    task : str
+    forecasts : sequence of Forecast
+        By asset.
+    """
+
+    after: str
+    task: str
+    forecasts: Sequence[Forecast]
+
+
+def predict_file(
+    model_file: str | Path, data: str | Path, market: str | Path | None = None
+) -> Prediction:
+    """Forecast the next bar of every asset in a file whose prices reach its last bar.
+
+    A federation knows the day's market nowcast from all of its members. Outside of one it is
+    computed from the prices in `market`, or from those in `data` itself.
+
+    Parameters
+    ----------
+    model_file
+        The `model.safetensors` of a run.
+    data, market
+        CSV or Parquet files (or folders of CSV files), see `fedtrade.market.csv`.
+
+    Raises
+    ------
+    CheckpointError
+        If the model cannot be read.
+    DataError
+        If the prices cannot be used, or no asset has enough of them.
+    """
+    stored = read_model(model_file)
+    task = build_task(stored.settings)
+    own = _load(data)
+    everyone = own if market is None else _load(market)
+    calendar = np.union1d(own.bars, everyone.bars[everyone.bars <= own.bars[-1]])
+    shared = _shared(task, everyone.until(own.bars[-1]), calendar)
+    forecasts: list[Forecast] = []
+    for asset in own.assets:
+        life = _life(own, asset)
+        if life.n_bars < task.min_history_bars or life.bars[-1] != own.bars[-1]:
+            _LOG.warning(
+                "%s is left out: it has %s bars up to %s; %s up to %s are needed.",
+                asset,
+                life.n_bars,
+                life.bars[-1] if life.n_bars else "none",
+                task.min_history_bars,
+                own.bars[-1],
+            )
+            continue
+        sample = Sample.take(life, calendar=calendar, origin=life.bars[-1])
+        forecasts += task.forecast(stored.model, sample, shared)
+    if not forecasts:
+        raise DataError(
+            f"no asset in {data} has the {task.min_history_bars} bars up to {own.bars[-1]} that "
+            f"the task {task.name} needs."
+        )
+    return Prediction(str(own.bars[-1]).removesuffix("T00:00:00"), task.name, forecasts)
+
+
+def write_prediction(prediction: Prediction, path: Path) -> None:
+    """Write the forecasts as JSON: `after`, `task`, and a list of flat records."""
+    records = [forecast._asdict() for forecast in prediction.forecasts]
+    content = {"after": prediction.after, "task": prediction.task, "forecasts": records}
+    write_atomically(path, json.dumps(content, indent=2))
+
+
+def print_prediction(prediction: Prediction) -> None:
+    """Print one row an asset."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = list(dict.fromkeys((f.quantity, f.level) for f in prediction.forecasts))
+    table = Table(title=f"Forecast of the bar after {prediction.after} [%]", title_justify="left")
+    table.add_column("asset")
+    for quantity, level in columns:
+        table.add_column(_title(quantity, level), justify="right")
+    values = {(f.asset, f.quantity, f.level): f.value for f in prediction.forecasts}
+    for asset in dict.fromkeys(f.asset for f in prediction.forecasts):
+        cells = [f"{100 * values[asset, quantity, level]:.2f}" for quantity, level in columns]
+        table.add_row(asset, *cells)
+    Console().print(table)
+
+
+def _title(quantity: str, level: float | None) -> str:
+    name = {"var": "VaR", "es": "ES"}.get(quantity, quantity)
+    if level is None:
+        return name
+    return f"{name} {100 * level:g} %" if level < 1 else f"{name} {level:g} bars"
+
+
+def _load(path: str | Path) -> Panel:
+    return parquet(path) if str(path).endswith(PARQUET_SUFFIXES) else csv(path)
+
+
+def _shared(task: Task, market: Panel, calendar: NDArray[np.datetime64]) -> Shared:
+    """The sums that are of the day and not of the model, from every asset of the market."""
+    shared: dict[str, NDArray[np.float64]] = {}
+    for name in task.sums:
+        if name in task.learned:
+            continue
+        lives = [_life(market, asset) for asset in market.assets]
+        parts = [
+            task.local_sum(name, Sample.take(life, calendar=calendar, origin=life.bars[-1]), shared)
+            for life in lives
+            if life.n_bars >= task.min_history_bars
+        ]
+        if not parts:
+            raise DataError(
+                f"no asset of the market has the {task.min_history_bars} bars that are needed."
+            )
+        shared[name] = task.finish_sum(name, np.sum(parts, axis=0))
+    return shared
+
+
+def _life(panel: Panel, asset: str) -> Panel:
+    """One asset from its first price to its last."""
+    alone = panel.select([asset])
+    known = np.flatnonzero(np.isfinite(alone.close[:, 0]))
+    return alone.rows(int(known[0]), int(known[-1]) + 1) if known.size else alone.rows(0, 0)
