@@ -79,8 +79,7 @@ def hydra_sentence(error: HydraException) -> str:
                 f"{_first_line(error)}: add -m to sweep over the values, or write [a,b] for a list."
             )
         case _:
-            cause = error.__cause__
-            detail = f" ({_first_line(cause)})" if cause else ""
+            detail = f" ({_first_line(error.__cause__)})" if error.__cause__ else ""
             return f"{_first_line(error)}{detail}. {_ALL_KEYS}"
 
 

@@ -14,6 +14,7 @@ from fedtrade.errors import CheckpointError
 from fedtrade.outcome import EpisodeOutcome, from_bytes, to_bytes
 from fedtrade.report.atomic import write_atomically
 from fedtrade.settings import Settings
+from fedtrade.wire import EpisodeRecord
 
 __all__ = ["Checkpoints"]
 
@@ -49,12 +50,28 @@ class Checkpoints:
             shutil.rmtree(folder, ignore_errors=True)
             write_atomically(self._run_file, json.dumps(described, indent=2))
 
-    def load(self, number: int) -> EpisodeOutcome | None:
-        """The episode as far as it has come, or None."""
+    def load(self, episode: EpisodeRecord) -> EpisodeOutcome | None:
+        """The episode as far as it has come, or None.
+
+        Raises
+        ------
+        CheckpointError
+            If what is kept is damaged or belongs to other data.
+        """
+        path = self._file(episode.number)
         try:
-            return from_bytes(self._file(number).read_bytes())
+            outcome = from_bytes(path.read_bytes())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}.") from error
+        if outcome.episode != episode:
+            raise CheckpointError(
+                f"the checkpoint in {self._folder} belongs to other data: its episode "
+                f"{episode.number} has the origin {outcome.episode.origin_date}, not "
+                f"{episode.origin_date}. Start again with resume=false."
+            )
+        return outcome
 
     def save(self, outcome: EpisodeOutcome) -> None:
         """Keep the episode as far as it has come, in place of what was kept of it before."""
@@ -71,13 +88,14 @@ class Checkpoints:
                 f"there is nothing to resume: {self._folder} has no checkpoint. "
                 "Start with resume=false, or name the run's folder with out=."
             ) from None
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise CheckpointError(f"{self._run_file} cannot be read: {error}.") from error
-        for key, value in _flat(described).items():
-            if _flat(kept).get(key) != value:
+        there, here = _flat(kept), _flat(described)
+        for key in sorted(there.keys() | here.keys()):
+            if there.get(key) != here.get(key):
                 raise CheckpointError(
                     f"the checkpoint in {self._folder} belongs to another run: it has "
-                    f"{key}={_flat(kept).get(key)!r}, the settings say {value!r}. "
+                    f"{key}={there.get(key)!r}, the settings say {here.get(key)!r}. "
                     "Resume with the same settings, or start in another folder."
                 )
 
@@ -87,7 +105,9 @@ def _with_effect(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in WITHOUT_EFFECT}
 
 
-def _flat(values: Mapping[str, Any], head: str = "") -> dict[str, Any]:
+def _flat(values: Any, head: str = "") -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        return {head or "the settings": values}
     out: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

@@ -25,7 +25,6 @@ USER_ERROR = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 CHECKPOINT = "checkpoint"
-LIST_TAG = "tag:yaml.org,2002:seq"
 
 app = typer.Typer(
     name="fedtrade",
@@ -46,6 +45,10 @@ PASS_ON = {
 }
 
 
+class _Interrupted(Exception):  # noqa: N818 - not an error, and it ends the program with a message
+    """Ctrl-C was pressed; the message says what was kept."""
+
+
 def main() -> None:
     """Run the command line; a `FedtradeError` becomes one sentence and exit status 2."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -55,6 +58,8 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with _plain_errors():
         status = app(standalone_mode=False)
+        if status == INTERRUPTED:  # where no command has more to say about Ctrl-C
+            raise _Interrupted("Interrupted.")
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -75,8 +80,7 @@ def simulate(context: typer.Context, overrides: Overrides = None) -> None:
         elif runs:
             _sweep(runs)
     except KeyboardInterrupt:
-        _say(_how_to_resume(arguments, runs))
-        raise typer.Exit(INTERRUPTED) from None
+        raise _Interrupted(_how_to_resume(arguments, runs)) from None
 
 
 @app.command(context_settings=PASS_ON)
@@ -92,12 +96,13 @@ def config(
     OVERRIDES and options are those of `fedtrade simulate`; a sweep prints each of its runs.
     """
     from conf.launch import runs_of
+    from fedtrade.report.settings_text import settings_yaml
 
     runs = runs_of([*(overrides or []), *context.args])
     if json:
         print(*(settings.to_json() for settings in runs), sep="\n")
     else:
-        print("---\n".join(_yaml(settings.to_mapping()) for settings in runs), end="")
+        print("---\n".join(settings_yaml(settings.to_mapping()) for settings in runs), end="")
 
 
 @app.command()
@@ -134,19 +139,6 @@ def bench(
     print_records(records)
     if json is not None:
         write_records(records, json)
-
-
-def _yaml(values: dict[str, Any]) -> str:
-    """Nested values as YAML, each list on one line."""
-    import yaml
-
-    class OneLineLists(yaml.SafeDumper):
-        pass
-
-    OneLineLists.add_representer(
-        list, lambda dumper, items: dumper.represent_sequence(LIST_TAG, items, flow_style=True)
-    )
-    return yaml.dump(values, Dumper=OneLineLists, sort_keys=False, allow_unicode=True)
 
 
 def _simulate(settings: "Settings") -> None:
@@ -227,15 +219,15 @@ def _benchmark(name: str, options: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:
-    import yaml
+    """Options for a benchmark, their values read as YAML."""
+    from omegaconf import OmegaConf
 
-    options = {}
     for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
+        if "=" not in pair:
             raise ConfigurationError(f"--option {pair!r} is not of the form KEY=VALUE.")
-        options[key] = yaml.safe_load(value)
-    return options
+    options = OmegaConf.to_container(OmegaConf.from_dotlist(pairs))
+    assert isinstance(options, dict)
+    return {str(key): value for key, value in options.items()}
 
 
 @contextmanager
@@ -251,8 +243,8 @@ def _plain_errors() -> Iterator[None]:
     except click.ClickException as error:
         _say(f"Error: {error.format_message()}")
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _say("Interrupted.")
+    except _Interrupted as interrupted:
+        _say(str(interrupted))
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Nothing may be written when Python ends.

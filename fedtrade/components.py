@@ -30,7 +30,9 @@ def factory(component: Component, key: str, **given: Any) -> Callable[..., Any]:
     target = _locate(component.target, key)
     accepted = inspect.signature(target).parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
-    unknown = [] if takes_any else [name for name in component.options if name not in accepted]
+    unknown = [
+        name for name in component.options if name in given or not (takes_any or name in accepted)
+    ]
     if unknown:
         known = ", ".join(sorted(set(accepted) - set(given))) or "nothing"
         raise ConfigurationError(

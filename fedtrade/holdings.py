@@ -12,7 +12,7 @@ from fedtrade.settings import Settings
 from fedtrade.tasks.task import Sample, Task
 from fedtrade.wire import EpisodeRecord
 
-__all__ = ["Holdings", "build_task"]
+__all__ = ["Holdings", "build_task", "with_participants"]
 
 
 def build_task(settings: Settings) -> Task:
@@ -25,6 +25,13 @@ def build_task(settings: Settings) -> Task:
             f"{task.name}: it needs at least {least} bars for its windows and some to learn from."
         )
     return task
+
+
+def with_participants(settings: Settings) -> Settings:
+    """The settings with `federation.n_participants` filled in from the partition."""
+    n_participants = Holdings.of(settings).n_participants
+    federation = settings.federation.model_copy(update={"n_participants": n_participants})
+    return settings.model_copy(update={"federation": federation})
 
 
 class Holdings:

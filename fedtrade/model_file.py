@@ -1,6 +1,5 @@
 """A trained model as one safetensors file: its arrays, and the settings to rebuild it."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from fedtrade.errors import CheckpointError
+from fedtrade.errors import CheckpointError, ConfigurationError
 from fedtrade.report.atomic import write_atomically
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Model
@@ -71,7 +70,8 @@ def read_model(path: str | Path) -> StoredModel:
         raise CheckpointError(f"{path} is not a model that fedtrade wrote.")
     try:
         settings = Settings.from_json(metadata["settings"])
-    except (KeyError, json.JSONDecodeError) as error:
+        trained_until = metadata["trained_until"]
+    except (KeyError, ConfigurationError) as error:
         raise CheckpointError(f"{path} has no readable settings: {error}.") from error
     learned = {k.removeprefix("learned."): v for k, v in arrays.items() if k != "vector"}
-    return StoredModel(Model(arrays["vector"], learned), settings, metadata["trained_until"])
+    return StoredModel(Model(arrays["vector"], learned), settings, trained_until)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +110,7 @@ def from_bytes(data: bytes) -> EpisodeOutcome:
             },
             is_finished=meta["is_finished"],
         )
-    except (BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError) as error:
+    except Exception as error:  # whatever a decoder makes of damaged bytes
         raise CheckpointError(
             f"a checkpoint is damaged ({type(error).__name__}: {error}); "
             "start again with resume=false."
@@ -136,6 +135,4 @@ def _unpacked_evaluation(
     if entry["path"] is not None:
         asset, level = entry["path"]
         path = ForecastPath(asset, level, arrays["bars"], *arrays["path"])
-    return Evaluation(
-        tuple(entry["arms"]), arrays["bars"], arrays["totals"], arrays["daily"], path
-    )
+    return Evaluation(tuple(entry["arms"]), arrays["bars"], arrays["totals"], arrays["daily"], path)

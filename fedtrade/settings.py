@@ -69,9 +69,14 @@ class Federation(_Record):
         return self.incumbent_bars or self.history_bars
 
     def is_newcomer(self, participant: int, n_participants: int, fold: int) -> bool:
-        """Whether it joins late in this fold: one half in the first, then the other."""
+        """Whether it joins late in this fold: one half in the first, then the other.
+
+        Nobody does in the fold -1 of the final model.
+        """
+        if self.setting != "cold_start" or fold < 0:
+            return False
         in_first_half = participant < (n_participants + 1) // 2
-        return self.setting == "cold_start" and in_first_half == (fold == 0)
+        return in_first_half == (fold == 0)
 
     def history_of(self, participant: int, n_participants: int, fold: int) -> int:
         """Bars up to and including the origin that the participant knows."""

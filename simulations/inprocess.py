@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from fedtrade.holdings import Holdings
+from fedtrade.holdings import with_participants
 from fedtrade.settings import Settings
 from simulations.grid import simulate
 
@@ -27,16 +27,11 @@ def run(
     FedtradeError
         As the ServerApp.
     """
-    n_participants = Holdings.of(settings).n_participants
-    settings = settings.model_copy(
-        update={
-            "federation": settings.federation.model_copy(update={"n_participants": n_participants})
-        }
-    )
+    settings = with_participants(settings)
     simulate(
         "strategies.server_app:app",
         "clients.client_app:app",
-        n_participants=n_participants,
+        n_participants=settings.federation.n_participants or 1,
         run_config={"settings": settings.to_json()},
         seed=settings.seed,
         n_workers=n_workers,

@@ -18,8 +18,10 @@ import time
 from pathlib import Path
 
 from fedtrade.errors import ConfigurationError, FedtradeError
+from fedtrade.holdings import with_participants
+from fedtrade.settings import Settings
 
-__all__ = ["CLIENT_APP", "SERVER_APP", "is_installed", "run"]
+__all__ = ["CLIENT_APP", "SERVER_APP", "is_installed", "run", "run_apps"]
 
 SERVER_APP = "strategies.server_app:app"
 CLIENT_APP = "clients.client_app:app"
@@ -58,7 +60,28 @@ def is_installed() -> bool:
     return importlib.util.find_spec("ray") is not None
 
 
-def run(
+def run(settings: Settings, *, n_cpus: float = 1) -> None:
+    """The runtime `ray`: run the settings; the ServerApp writes the results to `settings.out`.
+
+    Parameters
+    ----------
+    n_cpus : float
+        Processor cores that Ray reserves for each participant at work.
+
+    Raises
+    ------
+    FedtradeError
+        As `run_apps`.
+    """
+    settings = with_participants(settings)
+    run_apps(
+        settings_json=settings.model_copy(update={"out": str(Path(settings.out).absolute())}).to_json(),
+        n_participants=settings.federation.n_participants or 1,
+        n_cpus=n_cpus,
+    )
+
+
+def run_apps(
     *,
     settings_json: str,
     n_participants: int,

@@ -17,8 +17,9 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Protocol
 
@@ -35,6 +36,7 @@ from simulations.task_identity import Identity, task_identity
 __all__ = ["Contexts", "InlineWorker", "ProcessTurn", "WorkerPool", "Workers"]
 
 _GRACE_S = 1.0
+_STOP_S = 0.3  # for a process to end by itself; it has nothing to save
 _HEED_SIGNALS_S = 0.2
 
 
@@ -212,7 +214,7 @@ class WorkerPool:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        deadline = time.monotonic() + _GRACE_S
+        deadline = time.monotonic() + _STOP_S
         for thread, turn in zip(self._threads, self._turns, strict=True):
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive() and isinstance(turn, ProcessTurn):
@@ -295,9 +297,9 @@ class ProcessTurn:
         self._process.kill()
 
     def close(self) -> None:
-        """Let the process end by itself, or end it if it does not within a second."""
+        """Let the process end by itself, or end it if it does not do so at once."""
         self._connection.close()
-        self._process.join(_GRACE_S)
+        self._process.join(_STOP_S)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -314,9 +316,25 @@ class ProcessTurn:
             args=(theirs, self._client_app, self._identity, FLOWER_LOGGER.level),
             daemon=True,
         )
-        self._process.start()
+        # Started first, because it would let interrupts through again.
+        resource_tracker.ensure_running()
+        with _without_interrupts():
+            self._process.start()
         # Only the process holds the other end now, so that its death shows as end of file.
         theirs.close()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back from this thread and from processes that it starts meanwhile.
+
+    A terminal sends it to all of them; one that is still importing would print a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, client_app: str, identity: Identity, log_level: int) -> None:

@@ -1,7 +1,8 @@
 """Run one episode: the federated sums, the rounds of training, the evaluation."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,12 +91,13 @@ class EpisodeRunner:
             config = outcome.episode.to_config() | {SUM_NAME: name}
             nodes = sorted(self.membership.participants)
             answers, refusals = self._ask(nodes, SUM, _shared_arrays(outcome, calendar), config)
+            parts, unusable = _read_sums(answers)
+            refusals += unusable
             self._note(outcome, BEFORE_TRAINING, refusals)
-            total = _total([answer.arrays["sum"] for answer in answers])
-            if total is None:
+            if not parts:
                 reason = refusals[0].reason if refusals else "nobody is there"
                 raise FedtradeError(f"no participant can take part: {reason}")
-            outcome.shared[name] = self.task.finish_sum(name, total)
+            outcome.shared[name] = self.task.finish_sum(name, np.sum(parts, axis=0))
 
     def _train(
         self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64], number: int
@@ -131,17 +133,17 @@ class EpisodeRunner:
         arrays = _shared_arrays(outcome, calendar)
         for arm, model in outcome.models.items():
             arrays |= pack_model(arm, model)
+        # Of all, present or not, as each participant counts them to know whether it is a newcomer.
+        n_participants = self.settings.federation.n_participants or outcome.n_participants
         nodes = [
             node
             for node, number in sorted(self.membership.participants.items())
-            if self.settings.federation.is_scored(
-                number, outcome.n_participants, outcome.episode.fold
-            )
+            if self.settings.federation.is_scored(number, n_participants, outcome.episode.fold)
         ]
         answers, refusals = self._ask(nodes, "evaluate", arrays, outcome.episode.to_config())
         for answer in answers:
             try:
-                evaluation = _read_evaluation(answer, self.task)
+                evaluation = _read_evaluation(answer, self.task, set(outcome.models))
             except (KeyError, ValueError, TypeError) as error:
                 refusals.append(Refusal(answer.node_id, f"unusable evaluation: {error}"))
             else:
@@ -177,14 +179,24 @@ def _shared_arrays(
     return {f"{SHARED_PREFIX}{name}": values for name, values in shared.items()}
 
 
-def _total(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] | None:
-    """The sum of those parts that agree in shape with the first and are finite."""
-    usable = [p for p in parts if p.shape == parts[0].shape and np.isfinite(p).all()]
-    return np.sum(usable, axis=0) if usable else None
+def _read_sums(answers: Sequence[Answer]) -> tuple[list[NDArray[np.float64]], list[Refusal]]:
+    """The parts that are finite and of the shape that most have, and who sent another."""
+    parts = {
+        answer.node_id: answer.arrays["sum"]
+        for answer in answers
+        if "sum" in answer.arrays
+        and answer.arrays["sum"].dtype.kind == "f"
+        and np.isfinite(answer.arrays["sum"]).all()
+    }
+    shapes = Counter(part.shape for part in parts.values()).most_common(1)
+    usable = {node: part for node, part in parts.items() if part.shape == shapes[0][0]}
+    reason = "its part of the sum is missing, not finite, or of another shape than others'"
+    refusals = [Refusal(a.node_id, reason) for a in answers if a.node_id not in usable]
+    return [part.astype(np.float64) for part in usable.values()], refusals
 
 
-def _read_evaluation(answer: Answer, task: Task) -> Evaluation:
-    """Check what a participant says about its scores.
+def _read_evaluation(answer: Answer, task: Task, models: Set[str]) -> Evaluation:
+    """Check what a participant says about its scores of these models and of its own.
 
     Raises
     ------
@@ -198,9 +210,14 @@ def _read_evaluation(answer: Answer, task: Task) -> Evaluation:
     expected = (len(arms), len(task.totals)), (len(task.daily), len(arms), len(bars))
     if (totals.shape, daily.shape) != expected:
         raise ValueError(f"shapes {totals.shape} and {daily.shape} instead of {expected}")
+    if not models <= set(arms):
+        raise ValueError(f"no scores of {', '.join(sorted(models - set(arms)))}")
+    if not np.isfinite(totals).all():
+        raise ValueError("totals that are not finite")
     path = None
     if "path" in answer.arrays:
-        path = ForecastPath(
-            str(config["path-asset"]), float(config["path-level"]), bars, *answer.arrays["path"]
-        )
+        values = answer.arrays["path"]
+        if values.shape != (3, len(bars)):
+            raise ValueError(f"a path of shape {values.shape} instead of {(3, len(bars))}")
+        path = ForecastPath(str(config["path-asset"]), float(config["path-level"]), bars, *values)
     return Evaluation(arms, bars, totals.astype(np.float64), daily.astype(np.float64), path)

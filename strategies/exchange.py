@@ -50,7 +50,5 @@ def ask(
         except ValueError as error:
             reasons[node] = str(error)
     silent = f"no reply within {timeout_s:g} s"
-    refusals = [
-        Refusal(node, reasons.get(node, silent)) for node in nodes if node not in answers
-    ]
+    refusals = [Refusal(node, reasons.get(node, silent)) for node in nodes if node not in answers]
     return [answers[node] for node in nodes if node in answers], refusals

@@ -91,6 +91,7 @@ class FederatedAveraging(Strategy):
         self._seed = seed
         self._rule = _built(rule) if isinstance(rule, Mapping) else rule
         self._vector: NDArray[np.float32] | None = None
+        self._asked: tuple[int, ...] = ()
         self.last_round: RoundReport | None = None
 
     def configure_train(
@@ -103,6 +104,7 @@ class FederatedAveraging(Strategy):
         if n_chosen < len(nodes):
             draw = random.Random(f"{self._seed}/{config.get('episode', 0)}/{server_round}")
             nodes = sorted(draw.sample(nodes, n_chosen))
+        self._asked = tuple(nodes)
         config["server-round"] = server_round
         content = RecordDict({ARRAYS: arrays, CONFIG: config})
         return [Message(content, node, MessageType.TRAIN) for node in nodes]
@@ -117,6 +119,8 @@ class FederatedAveraging(Strategy):
         if self._vector is None:
             raise RuntimeError("aggregate_train was called before configure_train.")
         results, refusals = read_updates(replies, len(self._vector))
+        heard = {entry.node_id for entry in (*results, *refusals)}
+        refusals += [Refusal(node, "no reply in time") for node in self._asked if node not in heard]
         for refusal in refusals:
             log(WARNING, "round %s: node %s: %s", server_round, *refusal)
         results = [result for result in results if result.n_examples > 0]
@@ -129,7 +133,7 @@ class FederatedAveraging(Strategy):
         step = np.float32(self._server_learning_rate) * update
         self._vector = self._vector + step
         loss = float(np.average([result.loss for result in results], weights=weights))
-        norm = float(np.linalg.norm(step))
+        norm = float(np.linalg.norm(step.astype(np.float64)))
         self.last_round = RoundReport(len(results), tuple(refusals), loss, norm)
         arrays = ArrayRecord({VECTOR: Array(self._vector)})
         return arrays, MetricRecord({"loss": loss, "update-norm": norm})

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.errors import DataError
 from fedtrade.market import rolling_origins
 from fedtrade.settings import Settings
 from fedtrade.wire import EpisodeRecord
@@ -27,14 +28,22 @@ def plan(
     """
     evaluation, federation = settings.evaluation, settings.federation
     n_skip = horizon_bars - 1 + evaluation.embargo_bars
-    origins = rolling_origins(
-        calendar,
-        test_bars=evaluation.test_bars,
-        min_train_bars=max(federation.longest_history_bars, evaluation.public_bars),
-        n_origins=evaluation.n_origins,
-        purge_bars=horizon_bars - 1,
-        embargo_bars=evaluation.embargo_bars,
-    )
+    try:
+        origins = rolling_origins(
+            calendar,
+            test_bars=evaluation.test_bars,
+            min_train_bars=federation.longest_history_bars,
+            n_origins=evaluation.n_origins,
+            purge_bars=horizon_bars - 1,
+            embargo_bars=evaluation.embargo_bars,
+        )
+    except DataError as error:
+        history = "incumbent_bars" if federation.n_folds > 1 else "history_bars"
+        raise DataError(
+            f"{error} (evaluation.test_bars={evaluation.test_bars}, "
+            f"evaluation.n_origins={evaluation.n_origins}, "
+            f"federation.{history}={federation.longest_history_bars})"
+        ) from None
     spans = [
         (fold, window.origin, window.test_end, n_skip)
         for window in origins

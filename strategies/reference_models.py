@@ -1,10 +1,12 @@
 """Models to compare with that need everybody's data in one place; for simulations only."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.errors import DataError
 from fedtrade.holdings import Holdings
 from fedtrade.outcome import EpisodeOutcome
 from fedtrade.settings import Settings
@@ -18,12 +20,18 @@ class ReferenceModels:
 
     The pooled model sees the training bars of all participants at once. The frozen one stands for
     what a vendor could publish: it is trained once, on the first `evaluation.public_bars` bars of
-    every asset, and only its nowcast is of the day.
+    every asset (at most up to the run's first origin), and only its nowcast is of the day.
+
+    Parameters
+    ----------
+    first_origin : numpy.datetime64
+        Of the run's episodes.
     """
 
-    def __init__(self, settings: Settings, task: Task) -> None:
+    def __init__(self, settings: Settings, task: Task, first_origin: np.datetime64) -> None:
         self._settings = settings
         self._task = task
+        self._first_origin = first_origin
         self._frozen: Model | None = None
 
     def __call__(
@@ -38,19 +46,17 @@ class ReferenceModels:
             models["pooled"] = self._train_pooled(outcome, calendar)
         return models
 
-    def _train_pooled(
-        self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]
-    ) -> Model:
+    def _train_pooled(self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]) -> Model:
         holdings = Holdings.of(self._settings)
-        samples = [
-            holdings.sample(number, outcome.episode, calendar)
-            for number in range(holdings.n_participants)
-        ]
+        samples = []
+        for number in range(holdings.n_participants):
+            with suppress(DataError):  # it could not take part in the federation either
+                samples.append(holdings.sample(number, outcome.episode, calendar))
         return self._fit(samples, outcome.shared)
 
     def _train_frozen(self) -> Model:
         bars = self._settings.evaluation.public_bars
-        panel = Holdings.of(self._settings).panel.rows(0, bars)
+        panel = Holdings.of(self._settings).panel.until(self._first_origin).rows(0, bars)
         sample = Sample.take(panel, calendar=panel.bars, origin=panel.bars[-1])
         shared: dict[str, NDArray[np.float64]] = {}
         for name in self._task.sums:

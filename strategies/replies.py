@@ -12,6 +12,9 @@ from fedtrade.wire import ARRAYS, METRICS, UPDATE
 
 __all__ = ["LocalResult", "Refusal", "plain_reason", "read_arrays", "read_update", "read_updates"]
 
+MOST_EXAMPLES = 2**53
+"""Numbers of examples below it are exact as weights."""
+
 _EXCEPTION = re.compile(r"<class '(?:([\w.]+)\.)?(\w+)'>:<'(.*)'>", re.DOTALL)
 
 
@@ -52,7 +55,7 @@ def read_arrays(message: Message) -> dict[str, NDArray[np.generic]]:
         If the reply is an error, has no arrays, or one of them cannot be decoded.
     """
     if message.has_error():
-        raise ValueError(plain_reason(message.error.reason) or f"error {message.error.code}")
+        raise ValueError(plain_reason(message.error.reason or f"error {message.error.code}"))
     records = message.content.array_records
     if ARRAYS not in records:
         raise ValueError(f"the reply has no {ARRAYS!r}")
@@ -74,28 +77,36 @@ def read_update(message: Message, n_params: int) -> LocalResult:
     if update is None or update.shape != (n_params,) or update.dtype.kind != "f":
         found = "none" if update is None else f"{update.dtype} of shape {update.shape}"
         raise ValueError(f"the update must be float32 of shape ({n_params},), got {found}")
+    with np.errstate(over="ignore"):
+        update = update.astype(np.float32)
     if not np.isfinite(update).all():
         raise ValueError("the update has values that are not finite")
     metrics = message.content.metric_records.get(METRICS, {})
     n_examples, loss = metrics.get("num-examples"), metrics.get("loss")
-    if not isinstance(n_examples, int) or n_examples < 0:
+    if not isinstance(n_examples, int) or not 0 <= n_examples < MOST_EXAMPLES:
         raise ValueError(f"num-examples must be a whole number, not negative; got {n_examples!r}")
     if not isinstance(loss, float) or not np.isfinite(loss):
         raise ValueError(f"loss must be a finite number, got {loss!r}")
-    return LocalResult(
-        message.metadata.src_node_id, update.astype(np.float32), n_examples, float(loss)
-    )
+    return LocalResult(message.metadata.src_node_id, update, n_examples, float(loss))
 
 
 def read_updates(
     replies: Iterable[Message], n_params: int
 ) -> tuple[list[LocalResult], list[Refusal]]:
-    """Sort replies to training messages into usable ones and refusals, by node."""
-    results: list[LocalResult] = []
+    """Sort replies to training messages into usable ones and refusals, by node.
+
+    Of several replies of one node the first usable one counts.
+    """
+    results: dict[int, LocalResult] = {}
     refusals: list[Refusal] = []
     for reply in replies:
+        node = reply.metadata.src_node_id
         try:
-            results.append(read_update(reply, n_params))
+            result = read_update(reply, n_params)
+            if node in results:
+                raise ValueError("the node answered more than once")
         except ValueError as error:
-            refusals.append(Refusal(reply.metadata.src_node_id, str(error)))
-    return sorted(results, key=lambda result: result.node_id), refusals
+            refusals.append(Refusal(node, str(error)))
+        else:
+            results[node] = result
+    return [results[node] for node in sorted(results)], refusals

@@ -6,6 +6,7 @@ it needs is in the run config's `settings`, one JSON string; empty stands for th
 
 from pathlib import Path
 
+import numpy as np
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
@@ -62,13 +63,13 @@ def run(grid: Grid, settings: Settings) -> None:
                 loss=log.loss,
             )
 
-        runner = EpisodeRunner(
-            settings, task, strategy, grid, members, ReferenceModels(settings, task), on_round
-        )
+        first_origin = np.datetime64(episodes[0].origin, "s")
+        references = ReferenceModels(settings, task, first_origin)
+        runner = EpisodeRunner(settings, task, strategy, grid, members, references, on_round)
         outcomes = []
         for episode in episodes:
             n_participants = len(members.participants)
-            kept = checkpoints.load(episode.number) if settings.resume else None
+            kept = checkpoints.load(episode) if settings.resume else None
             outcome = kept or EpisodeOutcome(episode, n_participants)
             progress.episode_started(
                 episode.number, n_participants=n_participants, label=_label(episode)

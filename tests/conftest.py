@@ -4,11 +4,14 @@ import os
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import settings
 
+from conf import compose
 from fedtrade.market.panel import Panel
+from fedtrade.settings import Settings
 
 torch.set_num_threads(1)
 
@@ -46,3 +49,37 @@ def make_market(n_bars: int = 320, n_assets: int = 6, seed: int = 0) -> Panel:
 def market() -> Market:
     """Makes a panel of (n_bars, n_assets, seed)."""
     return make_market
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
+    """Makes settings of a run of a second or two, on a made-up market in a file of one's own.
+
+    Takes Hydra overrides; `out` is a fresh folder unless given.
+    """
+    folder = tmp_path_factory.mktemp("tiny")
+    panel = make_market(n_bars=180, n_assets=4)
+    frame = pd.DataFrame(panel.close, columns=list(panel.assets))
+    frame.insert(0, "date", panel.bars)
+    frame.to_csv(folder / "prices.csv", index=False)
+    base = (
+        "data=csv",
+        f"data.path={folder / 'prices.csv'}",
+        "federation=same_history",
+        "federation.n_participants=4",
+        "federation.history_bars=60",
+        "federation.rounds=2",
+        "evaluation.n_origins=2",
+        "evaluation.test_bars=25",
+        "evaluation.public_bars=60",
+        "evaluation.bootstrap_resamples=100",
+        "task.alone_steps=5",
+        "task.local_steps=3",
+        "progress=none",
+    )
+
+    def make(*overrides: str) -> Settings:
+        out = tmp_path_factory.mktemp("out") / "run"
+        return compose([*base, f"out={out}", *overrides])
+
+    return make

@@ -79,11 +79,15 @@ def measure_edge(net_returns: ArrayLike, *, n_trials: int, cost_bps: float, seed
     )
 
 
-def edge_sentence(edge: Edge, placebo: Edge | None = None) -> str:
+def edge_sentence(edge: Edge, over_placebo: Edge | None = None) -> str:
     """Say in plain words whether there is an edge after costs.
 
-    With a `placebo` (a model trained on shuffled labels) that shows an edge as well, the result is
-    not believed: whatever earned it was not what the model learned.
+    Parameters
+    ----------
+    over_placebo : Edge, optional
+        Of the difference to a placebo, a model trained on shuffled labels. Unless its interval lies
+        above zero an edge is not believed: whatever earned it was not what the model learned. The
+        placebo's own profit would prove nothing, as a random model may lean towards what works.
     """
     if not edge.is_active:
         return (
@@ -98,10 +102,12 @@ def edge_sentence(edge: Edge, placebo: Edge | None = None) -> str:
     )
     if not edge.is_found:
         return f"The trading signal shows no edge after costs: {figures}."
-    if placebo is not None and placebo.is_found:
+    if over_placebo is not None and not over_placebo.low > 0.0:
         return (
-            f"The trading signal shows no edge after costs that can be believed: {figures}, but a "
-            f"placebo trained on shuffled labels earns {placebo.mean * 1e4:+.2f} bp a bar as well."
+            f"The trading signal shows no edge after costs that can be believed: {figures}, but it "
+            "does no better than a placebo trained on shuffled labels (difference "
+            f"{over_placebo.mean * 1e4:+.2f} bp, 95 % interval {over_placebo.low * 1e4:+.2f} to "
+            f"{over_placebo.high * 1e4:+.2f})."
         )
     return f"The trading signal shows an edge after costs: {figures}."
 

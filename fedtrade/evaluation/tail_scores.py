@@ -64,6 +64,8 @@ def tail_scores(
     """
     if not (np.isfinite(returns).all() and np.isfinite(var).all() and np.isfinite(es).all()):
         raise ValueError("a return or a tail forecast of the scored bars is missing.")
+    if not (es < 0.0).all():
+        raise ValueError(f"an expected shortfall must be negative, got {es.max():g}.")
     loss = pinball(returns[..., None], var, levels)
     totals = [
         _totals(returns, var[..., k], es[..., k], loss[..., k], level)

@@ -31,21 +31,30 @@ SPARSE_TEST_BARS = 60
 FloatArray = NDArray[np.float64]
 
 
-def assemble(
-    settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome]
-) -> Results:
+def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome]) -> Results:
     """Score all arms over the finished episodes and compare the federated one with each other.
 
-    Episodes without an evaluation (the final model's) count for their rounds only.
+    The episode of the final model has no evaluation; only its failures count.
+
+    Raises
+    ------
+    ValueError
+        If no episode has an evaluation.
     """
     scored = [outcome for outcome in outcomes if outcome.evaluations]
+    if not scored:
+        raise ValueError("no episode was scored.")
     arms = _common_arms(scored)
     scores = _DailyScores.gather(scored, arms)
-    comparisons = [
-        _Comparison.of(task.headline, settings, scores, arms.index(FEDERATED), k, arm)
-        for k, arm in enumerate(arms)
-        if arm != FEDERATED
-    ] if FEDERATED in arms else []
+    comparisons = (
+        [
+            _Comparison.of(task.headline, settings, scores, arms.index(FEDERATED), k, arm)
+            for k, arm in enumerate(arms)
+            if arm != FEDERATED
+        ]
+        if FEDERATED in arms
+        else []
+    )
     metrics = [*_metrics(task, scored, arms, scores)]
     metrics += [record for comparison in comparisons for record in comparison.records()]
     results = Results.model_validate(
@@ -69,7 +78,16 @@ def assemble(
         }
     )
     sentence, notes = verdict(results, settings, task)
+    notes = (*_task_notes(task, scores), *notes)
     return results.model_copy(update={"verdict": sentence, "notes": notes})
+
+
+def _task_notes(task: Task, scores: "_DailyScores") -> tuple[str, ...]:
+    """What a task says of the daily scores by itself, such as that there is no edge after costs."""
+    notes = getattr(task, "notes", None)
+    if notes is None:
+        return ()
+    return tuple(notes(dict(zip(scores.arms, scores.mean()[0], strict=True))))
 
 
 def _common_arms(outcomes: Sequence[EpisodeOutcome]) -> tuple[str, ...]:
@@ -167,7 +185,10 @@ class _Comparison(NamedTuple):
         better = theirs - ours if headline.lower_is_better else ours - theirs
         sparse = settings.evaluation.test_bars >= SPARSE_TEST_BARS
         origin = scores.origin_of_bar()
-        by_origin = np.array([np.nanmean(better[origin == k]) for k in np.unique(origin)])
+        known = np.isfinite(better)
+        by_origin = np.array(
+            [better[(origin == k) & known].mean() for k in np.unique(origin[known])]
+        )
         options = {
             "n_resamples": settings.evaluation.bootstrap_resamples,
             "seed": settings.seed,
@@ -183,18 +204,20 @@ class _Comparison(NamedTuple):
                 gain_of[number] = float(relative_gain(mine, others))
             else:
                 sign = -1.0 if headline.lower_is_better else 1.0
-                gain_of[number] = float(sign * np.nanmean(mine - others))
+                difference = sign * (mine - others)
+                known = np.isfinite(difference)
+                gain_of[number] = float(difference[known].mean()) if known.any() else np.nan
         return cls(arm, interval, mean_t(by_origin, lags=0 if sparse else None), gain_of)
 
     def records(self) -> Iterable[dict[str, Any]]:
-        gains = np.array(list(self.gain_of.values()))
+        gains = np.array([gain for gain in self.gain_of.values() if np.isfinite(gain)])
         values = {
             "gain_vs": float(self.gain.estimate),
             "gain_low_vs": float(self.gain.low),
             "gain_high_vs": float(self.gain.high),
             "t_vs": self.t,
-            "share_better_vs": float(np.mean(gains > 0.0)),
-            "worst_gain_vs": float(gains.min()),
+            "share_better_vs": float(np.mean(gains > 0.0)) if gains.size else np.nan,
+            "worst_gain_vs": float(gains.min()) if gains.size else np.nan,
         }
         for name, value in values.items():
             yield _record(FEDERATED, f"{name}:{self.arm}", None, ALL_PARTICIPANTS, value)
@@ -208,13 +231,12 @@ def _metrics(
     everyone = scores.mean()
     for k, arm in enumerate(arms):
         totals = {
-            number: sum(
-                (_totals(o.evaluations[number], arm) for o in outcomes if number in o.evaluations),
-                start=np.zeros(len(task.totals)),
+            number: _total(
+                _totals(o.evaluations[number], arm) for o in outcomes if number in o.evaluations
             )
             for number in scores.participants
         }
-        whole = np.sum(list(totals.values()), axis=0)
+        whole = _total(totals.values())
         for metric, level, value in task.scores(whole, everyone[:, k]):
             yield _record(arm, metric, level, ALL_PARTICIPANTS, value)
         for number, values in zip(scores.participants, scores.values, strict=True):
@@ -222,8 +244,14 @@ def _metrics(
                 yield _record(arm, metric, level, str(number), value)
 
 
+def _total(parts: Iterable[FloatArray]) -> FloatArray:
+    total: FloatArray = np.sum(list(parts), axis=0)
+    return total
+
+
 def _totals(evaluation: Evaluation, arm: str) -> FloatArray:
-    return evaluation.totals[evaluation.arms.index(arm)]
+    totals: FloatArray = evaluation.totals[evaluation.arms.index(arm)]
+    return totals
 
 
 def _record(

@@ -170,7 +170,7 @@ def print_results(results: Results, console: Console | None = None) -> None:
 
 
 def _arms_table(results: Results, width: int) -> Table:
-    columns = _fitting(summary_columns(results), width)
+    columns = _fitting(results, width)
     table = _table("Scores out of time, all participants", "the best of a column is marked *")
     table.add_column("arm", no_wrap=True)
     for column in columns:
@@ -238,13 +238,15 @@ def _table(title: str, caption: str) -> Table:
     )
 
 
-def _fitting(columns: tuple[Column, ...], width: int) -> tuple[Column, ...]:
-    """The first columns that fit beside the arm's name."""
+def _fitting(results: Results, width: int) -> tuple[Column, ...]:
+    """The columns that fit beside the arm's name, those at the headline's level first of all."""
+    columns = summary_columns(results)
+    level = results.headline.level
     left = width - 20
-    fitting: list[Column] = []
-    for column in columns:
+    chosen = set()
+    for column in sorted(columns, key=lambda column: column.level not in (level, None)):
         left -= max(len(column.metric.title), len(column.level_text), 9) + 3
         if left < 0:
             break
-        fitting.append(column)
-    return tuple(fitting)
+        chosen.add(column.title)
+    return tuple(column for column in columns if column.title in chosen)

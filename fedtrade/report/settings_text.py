@@ -1,7 +1,36 @@
-"""Nested settings as flat dotted keys."""
+"""Nested settings as text: flat dotted keys, and YAML to read."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+_PLAIN = re.compile(r"[A-Za-z_./][\w./-]*")
+_NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", ".", ".inf", ".nan"}
+
+
+def settings_yaml(settings: Mapping[str, Any]) -> str:
+    """Settings as YAML: a block for each group, each value on a line of its own."""
+    return "".join(f"{line}\n" for line in _yaml_lines(settings, ""))
+
+
+def _yaml_lines(settings: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{_yaml_value(key)}:"
+            yield from _yaml_lines(value, f"{indent}  ")
+        else:
+            yield f"{indent}{_yaml_value(key)}: {_yaml_value(value)}"
+
+
+def _yaml_value(value: Any) -> str:
+    """A value as JSON, which YAML reads too; text without quotes where it stays text."""
+    is_plain = (
+        isinstance(value, str)
+        and _PLAIN.fullmatch(value) is not None
+        and value.lower() not in _NOT_TEXT
+    )
+    return str(value) if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """What a run found, in one line that claims no more than the numbers do."""
 
+from collections.abc import Sequence
+
 from fedtrade.report.arms import describe_arm, hardest_baseline
 from fedtrade.report.comparisons import Comparison, compare, participant_gains
+from fedtrade.report.known_metrics import number_text, percent_text
 from fedtrade.report.results import Results
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Headline, Task
@@ -14,24 +17,25 @@ OWN_MODEL = "local_tuned"
 def verdict(results: Results, settings: Settings, task: Task) -> tuple[str, tuple[str, ...]]:
     """The verdict and the notes that a reader must not miss.
 
-    The verdict names how many participants are better off than with their own tuned model, and
-    the gain over it and over the hardest arm that needs no federation. Where an interval holds
-    zero it says that nothing was shown.
+    The verdict says how many participants are better or worse off than with their own tuned
+    model, and the change against it and against the hardest arm that needs no federation. A
+    change whose interval holds zero is called what it is, within chance.
     """
-    hardest = hardest_baseline(results)
-    against = [arm for arm in dict.fromkeys((OWN_MODEL, hardest)) if arm in results.arms]
-    found = [compare(results, arm) for arm in against if arm is not None]
-    if not found:
-        return "Nothing to compare: no federated model was scored.", ()
-    who = "newcomers" if settings.federation.setting == "cold_start" else "participants"
-    gains = participant_gains(results, found[0].against)
-    n_better = sum(gain > 0.0 for gain in gains.values())
-    parts = [_gain_text(comparison, task.headline) for comparison in found]
-    sentence = (
-        f"{n_better} of {len(gains)} {who} are better off: {headline_title(task.headline)} "
-        f"{', '.join(parts)}."
+    against = dict.fromkeys(
+        arm for arm in (OWN_MODEL, hardest_baseline(results)) if arm in results.arms
     )
-    return sentence, tuple(_note(comparison) for comparison in found if not comparison.is_decided)
+    found = [compare(results, arm) for arm in against if arm is not None]
+    found = [comparison for comparison in found if comparison.gain is not None]
+    if not found:
+        return "Nothing to compare: no federated model was scored beside another.", ()
+    is_cold_start = settings.federation.setting == "cold_start"
+    gains = tuple(participant_gains(results, found[0].against).values())
+    changes = ", ".join(_change(comparison, task.headline, len(gains)) for comparison in found)
+    title = headline_title(task.headline)
+    sentence = (
+        f"{_headcount(gains, 'newcomer' if is_cold_start else 'participant')}: {title} {changes}."
+    )
+    return sentence, tuple(_notes(results, found, len(gains)))
 
 
 def headline_title(headline: Headline) -> str:
@@ -41,28 +45,63 @@ def headline_title(headline: Headline) -> str:
     return headline.metric.replace("_", " ")
 
 
-def _gain_text(comparison: Comparison, headline: Headline) -> str:
-    """The score's change: a falling loss is negative, as is a falling profit."""
-    if comparison.gain is None:
-        return f"not comparable with {_against(comparison)}"
-    sign = -1.0 if headline.lower_is_better else 1.0
-    change = sign * comparison.gain
+def _headcount(gains: Sequence[float], who: str) -> str:
+    """How many are better off and how many worse, such as `7 of 10 newcomers are better off`."""
+    n, n_better, n_worse = len(gains), sum(g > 0.0 for g in gains), sum(g < 0.0 for g in gains)
+    of_all = f"of {n} {who}{'' if n == 1 else 's'}"
+    if n_better:
+        rest = f", {n_worse} worse off" if n_worse else ""
+        return f"{n_better} {of_all} {_are(n_better)} better off{rest}"
+    if n_worse:
+        rest = ", none better off" if n_worse < n else ""
+        return f"{n_worse} {of_all} {_are(n_worse)} worse off{rest}"
+    return f"0 {of_all} are better or worse off"
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _change(comparison: Comparison, headline: Headline, n_participants: int) -> str:
+    """The score's change, a falling loss being negative, and whether that is worse or chance."""
+    assert comparison.gain is not None
+    change = -comparison.gain if headline.lower_is_better else comparison.gain
     if headline.relative:
-        amount = f"{100 * change:+.1f}%"
+        amount = percent_text(change, is_signed=True)
     else:
-        amount = f"{headline.scale * change:+.2f} {headline.unit}"
-    t = "" if comparison.t is None else f" (t = {comparison.t:.1f})"
-    return f"{amount} against {_against(comparison)}{t}"
+        number = number_text(headline.scale * change, 2, is_signed=True)
+        amount = f"{number} {headline.unit}".rstrip()
+    remarks = []
+    if not comparison.is_decided:
+        remarks.append("within chance")
+    elif comparison.gain < 0.0:
+        remarks.append("worse")
+    if comparison.t is not None:
+        remarks.append(f"t = {comparison.t:.1f}")
+    remark = f" ({', '.join(remarks)})" if remarks else ""
+    return f"{amount} against {_against(comparison, n_participants)}{remark}"
 
 
-def _against(comparison: Comparison) -> str:
+def _against(comparison: Comparison, n_participants: int) -> str:
     if comparison.against == OWN_MODEL:
-        return "their own tuned model"
+        return f"{'its' if n_participants == 1 else 'their'} own tuned model"
     return describe_arm(comparison.against).title
 
 
-def _note(comparison: Comparison) -> str:
-    return (
-        f"Against {_against(comparison)} the 95 % interval of the gain holds zero: this run does "
-        "not show a difference."
-    )
+def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -> list[str]:
+    notes = []
+    undecided = [_against(c, n_participants) for c in found if not c.is_decided]
+    if undecided:
+        notes.append(
+            f"Against {' and '.join(undecided)} the 95 % interval of the gain holds zero: this "
+            "run does not show a difference."
+        )
+    if results.failures:
+        first = results.failures[0]
+        n = len(results.failures)
+        notes.append(
+            f"{n} {'reply was' if n == 1 else 'replies were'} missing or refused, the first from "
+            f"participant {first.participant} in round {first.round} of episode {first.episode}: "
+            f"{first.reason.rstrip('.')}."
+        )
+    return notes

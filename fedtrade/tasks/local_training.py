@@ -96,5 +96,5 @@ def fit_tuned(
     candidates = fit(earlier, shrinkages)
     with torch.no_grad():
         losses = [loss_of(torch.from_numpy(vector), later).numpy() for vector in candidates]
-    chosen = strongest_within_one_error(np.stack(losses), later.label_bars)
+    chosen = strongest_within_one_error(np.stack(losses), later.label_bars, horizon_bars)
     return fit(examples, (shrinkages[chosen],))[0]

@@ -76,9 +76,16 @@ class _Examples:
         return _Examples(self.features[mask], self.labels[mask], self.label_bars[keep])
 
     def shuffled(self) -> "_Examples":
-        """Labels dealt anew over bars and assets, always in the same way."""
-        order = np.random.default_rng(SHUFFLE_SEED).permutation(len(self.label_bars))
-        return _Examples(self.features, self.labels[torch.from_numpy(order)], self.label_bars)
+        """Labels dealt anew over bars and assets with random signs, always in the same way.
+
+        Shuffling alone would keep the participant's mean label, from which a federation could
+        still learn which participants' assets did well.
+        """
+        rng = np.random.default_rng(SHUFFLE_SEED)
+        order = rng.permutation(len(self.label_bars))
+        signs = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), size=len(order))
+        labels = self.labels[torch.from_numpy(order)] * torch.from_numpy(signs)
+        return _Examples(self.features, labels, self.label_bars)
 
     @property
     def n_bars(self) -> int:
@@ -339,13 +346,12 @@ class Signal:
         """
         if FEDERATED not in daily:
             return ()
-        cost = self._daily_costs[0]
-        measured = {
-            arm: measure_edge(daily[arm], n_trials=self.n_trials, cost_bps=cost)
-            for arm in (FEDERATED, PLACEBO)
-            if arm in daily
-        }
-        return (edge_sentence(measured[FEDERATED], measured.get(PLACEBO)),)
+        measure = partial(measure_edge, n_trials=self.n_trials, cost_bps=self._daily_costs[0])
+        ours = np.asarray(daily[FEDERATED], dtype=np.float64)
+        over_placebo = None
+        if PLACEBO in daily:
+            over_placebo = measure(ours - np.asarray(daily[PLACEBO], dtype=np.float64))
+        return (edge_sentence(measure(ours), over_placebo),)
 
     def _alone(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
         """Models that know no asset but the participant's own, by default and tuned."""

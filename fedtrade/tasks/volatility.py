@@ -295,7 +295,8 @@ class Volatility:
         vectors = [fit_variance_ridge(earlier.features, earlier.ratios, p) for p in grid]
         corrections = [_apply(self._linear, vector, later.features) for vector in vectors]
         losses = [qlike(later.ratios, np.exp(c)).sum(axis=1) for c in corrections]
-        return grid[strongest_within_one_error(np.stack(losses), later.label_bars)]
+        chosen = strongest_within_one_error(np.stack(losses), later.label_bars, self.horizon_bars)
+        return grid[chosen]
 
     def _variance(self, model: Model, inputs: _Inputs) -> FloatArray:
         """The model's forecast after each bar, shape (n_bars, n_assets, 2)."""

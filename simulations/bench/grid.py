@@ -88,7 +88,7 @@ def _peer(case: str, settings: dict[str, float], ours: list[Record]) -> list[Rec
     if not ray_runtime.is_installed():
         print("note: Ray is not installed (extra `ray`); its runtime is left out", file=sys.stderr)
         return []
-    seconds = ray_runtime.run(
+    seconds = ray_runtime.run_apps(
         settings_json=json.dumps(settings),
         n_participants=int(settings["n_participants"]),
         server_app=f"{_APPS}:server_app",

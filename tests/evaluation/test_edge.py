@@ -50,11 +50,11 @@ def test_sentence_denies_what_either_measure_denies(changes: dict[str, float]) -
     assert sentence.startswith("The trading signal shows no edge after costs: +2.00 bp")
 
 
-def test_a_placebo_that_earns_as_well_discredits_the_edge() -> None:
-    sentence = edge_sentence(_edge(), placebo=_edge(mean=1.5e-4))
+def test_an_edge_that_is_no_better_than_a_placebo_is_not_believed() -> None:
+    sentence = edge_sentence(_edge(), over_placebo=_edge(mean=5e-5, low=-1e-4))
     assert sentence.startswith("The trading signal shows no edge after costs that can be believed")
-    assert "+1.50 bp a bar as well" in sentence
-    assert "shows an edge" in edge_sentence(_edge(), placebo=_edge(low=-1e-4))
+    assert "(difference +0.50 bp, 95 % interval -1.00 to +3.00)" in sentence
+    assert "shows an edge" in edge_sentence(_edge(), over_placebo=_edge(low=1e-6))
 
 
 def test_a_model_that_never_traded_has_no_edge() -> None:

@@ -38,7 +38,6 @@ def test_totals_by_hand() -> None:
     assert sums["hits"] == 2
     assert sums["pinball"] == pytest.approx(0.05 * 0.02 + 2 * 0.95 * 0.01)
     assert [sums[name] for name in ("n00", "n01", "n10", "n11")] == [0, 1, 0, 1]
-    # Acerbi and Szekely's terms: 1 - r / (level * es) at the two breaches.
     assert sums["fz0"] == pytest.approx(
         3 * (0.8 + np.log(0.025) - 1.0) + 2 * 0.01 / (0.05 * 0.025)
     )
@@ -93,3 +92,11 @@ def test_missing_values_are_refused(which: int, value: float) -> None:
     data[which][2] = value
     with pytest.raises(ValueError, match="a return or a tail forecast of the scored bars is miss"):
         tail_scores(*data, LEVELS)
+
+
+def test_a_shortfall_that_is_not_negative_is_refused() -> None:
+    """Its score is not defined."""
+    returns, var, es = _data(5)
+    es[2, 1, 0] = 0.0
+    with pytest.raises(ValueError, match="an expected shortfall must be negative, got 0"):
+        tail_scores(returns, var, es, LEVELS)

@@ -99,9 +99,24 @@ def test_a_narrow_terminal_gets_fewer_columns(results: Results) -> None:
     console = screen(80)
     print_results(results, console)
     text = shown(console)
+    table = text[: text.index("the best of a column")]
     assert "…" not in text
-    assert "5 %" in text
-    assert "Hit rate" not in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "Pinball loss" in table
+    assert " 5 %" not in table
+
+
+def test_a_narrow_terminal_keeps_the_hit_rate_of_the_headline(results: Results) -> None:
+    """Columns at the headline's level come before the same score at other levels."""
+    console = screen(80)
+    print_results(results, console)
+    head = shown(console).splitlines()[:6]
+    assert any("Hit rate" in line for line in head)
+    console = screen(60)
+    print_results(results, console)
+    table = shown(console)[: shown(console).index("the best of a column")]
+    assert "Hit rate" in table
+    assert "2.5 %" not in table
 
 
 def test_the_best_score_and_the_hardest_baseline_are_marked(results: Results) -> None:

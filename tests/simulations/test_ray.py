@@ -68,15 +68,15 @@ def test_apps_run_with_their_settings_and_leave_nothing_behind(
     monkeypatch.setenv("RAY_TEST_MARK", str(tmp_path))
     apps = {f"{kind}_app": f"ray_test_apps:{kind}_app" for kind in ("server", "client")}
     out = tmp_path / "out.json"
-    seconds = ray_runtime.run(
+    seconds = ray_runtime.run_apps(
         settings_json=json.dumps({"scale": 1.5, "out": str(out)}), n_participants=3, **apps
     )
     assert 0 < seconds < 120
     assert json.loads(out.read_text()) == [[0.0, 2], [1.5, 2], [3.0, 2]]
     with pytest.raises(FedtradeError, match="scale is -1"):
-        ray_runtime.run(settings_json='{"scale": -1}', n_participants=2, **apps)
+        ray_runtime.run_apps(settings_json='{"scale": -1}', n_participants=2, **apps)
     with pytest.raises(FedtradeError, match="no_such_app"):
-        ray_runtime.run(
+        ray_runtime.run_apps(
             settings_json='{"scale": 1}',
             n_participants=2,
             server_app=apps["server_app"],
@@ -89,7 +89,7 @@ def test_apps_run_with_their_settings_and_leave_nothing_behind(
 def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_runtime, "is_installed", lambda: False)
     with pytest.raises(ConfigurationError, match=r"fedtrade\[ray\]"):
-        ray_runtime.run(settings_json="{}", n_participants=2)
+        ray_runtime.run_apps(settings_json="{}", n_participants=2)
     monkeypatch.setattr(ray_runtime, "is_installed", lambda: True)
     with pytest.raises(ConfigurationError, match="got 0"):
-        ray_runtime.run(settings_json="{}", n_participants=0)
+        ray_runtime.run_apps(settings_json="{}", n_participants=0)

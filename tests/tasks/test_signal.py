@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -272,9 +273,9 @@ def test_a_single_asset_is_scored_against_the_market() -> None:
 
 
 def _found(returns: np.ndarray) -> tuple[str, dict[tuple[str, float | None], float]]:
-    """The note and the federated scores of four participants with five assets each."""
+    """The note and the federated scores of three participants with four assets each."""
     task = Signal(Linear, trade_share=1.0, alone_steps=5)
-    evaluations = _run(task, _samples(returns, n_train=400, n_participants=4))
+    evaluations = _run(task, _samples(returns, n_train=350, n_participants=3))
     arms = ("federated", "placebo")
     daily = {arm: _daily(task, evaluations, arm) for arm in arms}
     totals = np.sum([e.totals[e.arms.index("federated")] for e in evaluations], axis=0)
@@ -283,8 +284,8 @@ def _found(returns: np.ndarray) -> tuple[str, dict[tuple[str, float | None], flo
 
 
 def test_a_planted_edge_is_found_and_shuffling_time_destroys_it() -> None:
-    """A quarter of a bar's own return is given back in the next one, unless bars are shuffled."""
-    returns = _reverting(700, 20, strength=0.25)
+    """A third of a bar's own return is given back in the next one, unless bars are shuffled."""
+    returns = _reverting(600, 12, strength=0.3)
     note, scores = _found(returns)
     assert note.startswith("The trading signal shows an edge after costs: +")
     assert scores["net_sharpe", 5.0] > 3.0
@@ -295,6 +296,17 @@ def test_a_planted_edge_is_found_and_shuffling_time_destroys_it() -> None:
     note, scores = _found(shuffled)
     assert note.startswith("The trading signal shows no edge after costs")
     assert scores["dsr", 5.0] < 0.95
+
+
+def test_shuffled_labels_keep_their_sizes_and_lose_their_mean() -> None:
+    """A participant whose assets all did well must not say so through its placebo."""
+    labels = torch.arange(1.0, 1001.0)
+    examples = signal_module._Examples(torch.zeros(1000, 8), labels, np.arange(1000))
+    shuffled = examples.shuffled()
+    assert torch.equal(shuffled.labels.abs().sort().values, labels)
+    assert abs(float(shuffled.labels.mean())) < 50.0, "the labels' mean is 500"
+    assert torch.equal(shuffled.labels, examples.shuffled().labels)
+    assert abs(np.corrcoef(shuffled.labels.abs(), labels)[0, 1]) < 0.1
 
 
 def test_shuffled_labels_teach_nothing() -> None:
@@ -366,6 +378,20 @@ def test_more_trials_deflate_the_sharpe_ratio() -> None:
 
 def test_there_is_no_note_without_a_federated_arm() -> None:
     assert Signal(Linear).notes({"momentum": [0.01, 0.02]}) == ()
+
+
+def test_an_edge_that_the_placebo_shares_is_not_believed() -> None:
+    profits = np.random.default_rng(0).normal(10e-4, 50e-4, 1000)
+    task = Signal(Linear)
+    (alone,) = task.notes({"federated": profits})
+    (shared,) = task.notes({"federated": profits, "placebo": profits[::-1]})
+    assert alone.startswith("The trading signal shows an edge after costs")
+    assert "no edge after costs that can be believed" in shared
+
+
+def test_a_note_reads_results_in_which_missing_values_are_none() -> None:
+    (note,) = Signal(Linear).notes({"federated": [None, 0.01, -0.01, 0.02, None, 0.0, -0.03]})
+    assert note.startswith("The trading signal shows no edge after costs: -20.00 bp a bar")
 
 
 def test_results_are_the_same_each_time() -> None:

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+
+from conf import compose, resolve
+from conf.composition import hydra_sentence
+from fedtrade.errors import ConfigurationError
+
+CONF = Path(__file__).parents[2] / "conf"
+OPTIONS = sorted(
+    f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent != CONF
+)
+NEEDED = {
+    "data=csv": ["data.path=x.csv"],
+    "data=parquet": ["data.path=x.parquet"],
+    "partition=by_sector": ["partition.sectors=x.csv"],
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_every_group_is_valid(option: str) -> None:
+    assert compose([option, *NEEDED.get(option, [])])
+
+
+def test_an_override_changes_one_value() -> None:
+    changed = compose(["federation.rounds=3"])
+    assert changed.federation.rounds == 3
+    assert changed.model_copy(update={"federation": compose().federation}) == compose()
+
+
+def test_no_settings_are_the_defaults_and_json_is_read_back() -> None:
+    assert resolve("") == compose()
+    assert resolve(compose(["seed=3"]).to_json()).seed == 3
+
+
+def test_composing_forgets_the_overrides_of_before() -> None:
+    compose(["seed=3"])
+    assert compose().seed == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sed=3", "there is no setting sed; did you mean seed? `fedtrade config` lists every"),
+        ("model=linaer", "there is no model=linaer; choose from linear, mlp."),
+        ("data=csv", "data.path has no value; add data.path=VALUE to the command."),
+        ("out=${nowhere}", "Interpolation key 'nowhere' not found."),
+        ("out=a(", "the override 'out=a(' cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_sentence(override: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        compose([override])
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_foreseen_keeps_its_first_line_and_cause() -> None:
+    error = HydraException("first.\nsecond")
+    error.__cause__ = ValueError("why\nmore")
+    assert hydra_sentence(error).startswith("first (why). `fedtrade config` lists")

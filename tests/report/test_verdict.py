@@ -1,0 +1,172 @@
+from typing import Any
+
+import pytest
+
+from conf import compose
+from fedtrade.report.results import Results, parse_results
+from fedtrade.report.verdict import verdict
+from fedtrade.settings import Settings
+from fedtrade.tasks.task import Headline
+
+PINBALL = Headline("pinball", 0.01, unit="bp", scale=1e4)
+NET_RETURN = Headline(
+    "net_return", 5.0, unit="bp", scale=1e4, lower_is_better=False, relative=False
+)
+
+
+class AnyTask:
+    def __init__(self, headline: Headline) -> None:
+        self.headline = headline
+
+
+def results_of(
+    gains: dict[str, tuple[float, float, float, float | None]],
+    each: list[float],
+    headline: Headline = PINBALL,
+    failures: list[dict[str, Any]] | None = None,
+) -> Results:
+    """`gains`: arm -> (gain, low, high, t); `each`: gains of the participants over every arm.
+
+    Scores get better in the order of the arms, so that the last one is the hardest.
+    """
+    sign = 1.0 if headline.lower_is_better else -1.0
+    names = ("gain_vs", "gain_low_vs", "gain_high_vs", "t_vs")
+    metrics: list[dict[str, Any]] = [
+        {"arm": "federated", "metric": headline.metric, "level": headline.level, "value": 1e-3}
+    ]
+    for k, (arm, values) in enumerate(gains.items()):
+        score = 2e-3 - sign * k * 1e-4
+        metrics.append(
+            {"arm": arm, "metric": headline.metric, "level": headline.level, "value": score}
+        )
+        metrics += [
+            {"arm": "federated", "metric": f"{name}:{arm}", "value": value}
+            for name, value in zip(names, values, strict=True)
+        ]
+        metrics += [
+            {"arm": "federated", "metric": f"gain_vs:{arm}", "participant": str(n), "value": gain}
+            for n, gain in enumerate(each)
+        ]
+    return parse_results(
+        {
+            "fedtrade_version": "0",
+            "created": "2026-01-01",
+            "task": "risk",
+            "verdict": "",
+            "headline": {
+                "metric": headline.metric,
+                "level": headline.level,
+                "unit": headline.unit,
+                "scale": headline.scale,
+                "lower_is_better": headline.lower_is_better,
+            },
+            "failures": failures or [],
+            "metrics": metrics,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def cold_start() -> Settings:
+    return compose()
+
+
+@pytest.fixture(scope="module")
+def same_history() -> Settings:
+    return compose(["federation=same_history"])
+
+
+def said(results: Results, settings: Settings, headline: Headline = PINBALL) -> str:
+    task: Any = AnyTask(headline)
+    return verdict(results, settings, task)[0]
+
+
+def notes(results: Results, settings: Settings) -> tuple[str, ...]:
+    task: Any = AnyTask(PINBALL)
+    return verdict(results, settings, task)[1]
+
+
+CLEAR = {"local_tuned": (0.031, 0.02, 0.04, 4.9), "ewma_t6": (0.030, 0.01, 0.05, 3.2)}
+
+
+def test_everybody_is_better_off(cold_start: Settings) -> None:
+    results = results_of(CLEAR, [0.01] * 10)
+    assert said(results, cold_start) == (
+        "10 of 10 newcomers are better off: 1 % VaR pinball -3.1 % against their own tuned model "
+        "(t = 4.9), -3.0 % against EWMA-t6 (t = 3.2)."
+    )
+    assert notes(results, cold_start) == ()
+
+
+def test_everybody_is_worse_off_reads_so(same_history: Settings) -> None:
+    worse = {arm: (-g, -high, -low, -(t or 0)) for arm, (g, low, high, t) in CLEAR.items()}
+    assert said(results_of(worse, [-0.01] * 10), same_history) == (
+        "10 of 10 participants are worse off: 1 % VaR pinball +3.1 % against their own tuned model "
+        "(worse, t = -4.9), +3.0 % against EWMA-t6 (worse, t = -3.2)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("each", "expected"),
+    [
+        ([0.1, 0.1, -0.1], "2 of 3 newcomers are better off, 1 worse off: "),
+        ([0.1, -0.1, -0.1], "1 of 3 newcomers is better off, 2 worse off: "),
+        ([0.1, 0.0, 0.0], "1 of 3 newcomers is better off: "),
+        ([0.0, 0.0, -0.1], "1 of 3 newcomers is worse off, none better off: "),
+        ([0.0, 0.0], "0 of 2 newcomers are better or worse off: "),
+        ([0.1], "1 of 1 newcomer is better off: "),
+    ],
+)
+def test_who_is_better_off_and_who_is_not(
+    each: list[float], expected: str, cold_start: Settings
+) -> None:
+    assert said(results_of(CLEAR, each), cold_start).startswith(expected)
+
+
+def test_one_participant_has_its_own_model(same_history: Settings) -> None:
+    text = said(results_of(CLEAR, [0.1]), same_history)
+    assert text.startswith("1 of 1 participant is better off: ")
+    assert "against its own tuned model" in text
+
+
+def test_an_interval_around_zero_is_within_chance(cold_start: Settings) -> None:
+    """Also where the mean gain looks large, and without a t of a single origin."""
+    results = results_of(
+        {"local_tuned": (0.05, -0.01, 0.1, None), "fhs": (-0.0001, -0.02, 0.02, 0.1)}, [0.05] * 4
+    )
+    text = said(results, cold_start)
+    assert "-5.0 % against their own tuned model (within chance)" in text
+    assert "0.0 % against FHS (within chance, t = 0.1)" in text
+    assert notes(results, cold_start) == (
+        "Against their own tuned model and FHS the 95 % interval of the gain holds zero: this run "
+        "does not show a difference.",
+    )
+
+
+def test_a_profit_rises_and_a_difference_keeps_its_unit(same_history: Settings) -> None:
+    results = results_of(
+        {"local_tuned": (0.0002, 1e-4, 3e-4, 2.5), "momentum": (-1e-4, -2e-4, -5e-5, -2.1)},
+        [0.1, -0.1],
+        NET_RETURN,
+    )
+    assert said(results, same_history, NET_RETURN) == (
+        "1 of 2 participants is better off, 1 worse off: net return +2.00 bp against their own "
+        "tuned model (t = 2.5), -1.00 bp against Momentum (worse, t = -2.1)."
+    )
+
+
+def test_the_own_model_is_named_once_where_it_is_the_hardest(cold_start: Settings) -> None:
+    text = said(results_of({"local_tuned": (0.03, 0.01, 0.05, 3.0)}, [0.1]), cold_start)
+    assert text.count("against") == 1
+
+
+def test_failures_are_noted(cold_start: Settings) -> None:
+    failure = {"episode": 2, "round": 4, "participant": "7", "reason": "the update is not finite."}
+    assert notes(results_of(CLEAR, [0.1], failures=[failure]), cold_start) == (
+        "1 reply was missing or refused, the first from participant 7 in round 4 of episode 2: "
+        "the update is not finite.",
+    )
+
+
+def test_without_another_arm_there_is_nothing_to_compare(cold_start: Settings) -> None:
+    assert said(results_of({}, []), cold_start).startswith("Nothing to compare: ")

@@ -1,0 +1,288 @@
+"""How updates become a model, and what a bad reply costs."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+
+from fedtrade.errors import ConfigurationError
+from simulations.grid import InProcessGrid
+from strategies.federated_averaging import FederatedAveraging
+from strategies.replies import plain_reason
+
+START = np.array([1.0, -1.0], dtype=np.float32)
+
+
+@pytest.fixture
+def grid() -> Iterator[Grid]:
+    """Four participants; the tests write their replies."""
+    with InProcessGrid(ClientApp(), 4) as opened:
+        yield opened
+
+
+def _ask(strategy: FederatedAveraging, grid: Grid, number: int = 1) -> list[Message]:
+    arrays = ArrayRecord({"vector": Array(START)})
+    return list(strategy.configure_train(number, arrays, ConfigRecord({"episode": 0}), grid))
+
+
+def _reply(message: Message, update: Any = (0.0, 0.0), **metrics: Any) -> Message:
+    """A reply as a client would make it, or nearly."""
+    values = {"num-examples": 1, "loss": 0.5} | {k.replace("_", "-"): v for k, v in metrics.items()}
+    arrays = {"update": Array(np.array(update, dtype=np.float32))}
+    content = RecordDict(
+        {
+            "arrays": ArrayRecord(arrays),
+            "metrics": MetricRecord({k: v for k, v in values.items() if v is not None}),
+        }
+    )
+    return Message(content, reply_to=message)
+
+
+def _vector(arrays: ArrayRecord | None) -> list[float]:
+    assert arrays is not None
+    found: list[float] = arrays["vector"].numpy().tolist()
+    return found
+
+
+# --- the mean -----------------------------------------------------------------------------------
+
+
+def test_updates_are_weighted_by_examples(grid: Grid) -> None:
+    """Updates 4 and 0 with 1 and 3 examples add 1; losses 2 and 6 average to 5."""
+    strategy = FederatedAveraging()
+    first, second, *_ = _ask(strategy, grid)
+    replies = [
+        _reply(first, [4.0, 0.0], num_examples=1, loss=2.0),
+        _reply(second, [0.0, 0.0], num_examples=3, loss=6.0),
+    ]
+    arrays, metrics = strategy.aggregate_train(1, replies)
+    assert _vector(arrays) == [2.0, -1.0]
+    assert metrics is not None
+    assert dict(metrics) == {"loss": 5.0, "update-norm": 1.0}
+    assert strategy.last_round is not None
+    assert (strategy.last_round.n_replies, strategy.last_round.loss) == (2, 5.0)
+
+
+def test_one_participant_is_followed(grid: Grid) -> None:
+    strategy = FederatedAveraging()
+    arrays, _ = strategy.aggregate_train(1, [_reply(_ask(strategy, grid)[0], [0.1, 0.7])])
+    assert _vector(arrays) == (START + np.float32([0.1, 0.7])).tolist()
+
+
+def test_equal_updates_are_followed_whatever_their_weights(grid: Grid) -> None:
+    strategy = FederatedAveraging()
+    messages = _ask(strategy, grid)
+    replies = [_reply(m, [0.5, 0.25], num_examples=k + 1) for k, m in enumerate(messages)]
+    assert _vector(strategy.aggregate_train(1, replies)[0]) == [1.5, -0.75]
+
+
+def test_the_order_of_replies_does_not_matter(grid: Grid) -> None:
+    """Bit for bit: a run with workers equals one without."""
+    rng = np.random.default_rng(0)
+    strategy = FederatedAveraging()
+    replies = [_reply(m, rng.normal(size=2), num_examples=7) for m in _ask(strategy, grid)]
+    found = []
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        _ask(strategy, grid)
+        found.append(_vector(strategy.aggregate_train(1, [replies[k] for k in order])[0]))
+    assert found[0] == found[1]
+
+
+def test_server_learning_rate_scales_the_step(grid: Grid) -> None:
+    strategy = FederatedAveraging(server_learning_rate=0.5)
+    arrays, _ = strategy.aggregate_train(1, [_reply(_ask(strategy, grid)[0], [1.0, 1.0])])
+    assert _vector(arrays) == [1.5, -0.5]
+
+
+def test_another_rule_can_be_named(grid: Grid) -> None:
+    strategy = FederatedAveraging(rule={"_target_": f"{__name__}.largest"})
+    replies = [_reply(m, [k, -k]) for k, m in enumerate(_ask(strategy, grid))]
+    assert _vector(strategy.aggregate_train(1, replies)[0]) == [4.0, -1.0]
+
+
+def largest(updates: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return updates.max(axis=0)
+
+
+# --- the choice of nodes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(1.0, 4), (0.5, 2), (0.01, 1)])
+def test_a_fraction_of_the_nodes_trains(grid: Grid, fraction: float, expected: int) -> None:
+    messages = _ask(FederatedAveraging(fraction_train=fraction), grid)
+    nodes = [message.metadata.dst_node_id for message in messages]
+    assert len(set(nodes)) == len(nodes) == expected
+    assert set(nodes) <= set(grid.get_node_ids())
+
+
+def test_the_choice_follows_from_seed_and_round(grid: Grid) -> None:
+    def chosen(seed: int, number: int) -> list[int]:
+        strategy = FederatedAveraging(fraction_train=0.5, seed=seed)
+        return [m.metadata.dst_node_id for m in _ask(strategy, grid, number)]
+
+    assert chosen(0, 1) == chosen(0, 1)
+    assert len({tuple(chosen(0, number)) for number in range(20)}) > 2
+    assert len({tuple(chosen(seed, 1)) for seed in range(20)}) > 2
+
+
+# --- bad replies --------------------------------------------------------------------------------
+
+
+def _with_records(message: Message, records: dict[str, Any]) -> Message:
+    return Message(RecordDict(records), reply_to=message)
+
+
+def _double(message: Message) -> Message:
+    reply = _reply(message)
+    values = Array(np.array([0.0, 1e300]))
+    reply.content["arrays"] = ArrayRecord({"update": values})
+    return reply
+
+
+def _undecodable(message: Message) -> Message:
+    reply = _reply(message)
+    reply.content["arrays"]["update"] = Array("float32", (2,), "numpy.ndarray", b"nonsense")
+    return reply
+
+
+def _integers(message: Message) -> Message:
+    reply = _reply(message)
+    reply.content["arrays"] = ArrayRecord({"update": Array(np.array([1, 2]))})
+    return reply
+
+
+BAD: dict[str, tuple[Callable[[Message], Message], str]] = {
+    "error": (lambda m: Message(Error(0, "out of power"), reply_to=m), "^out of power$"),
+    "error without reason": (lambda m: Message(Error(7), reply_to=m), "7"),
+    "nothing": (lambda m: _with_records(m, {}), "no 'arrays'"),
+    "no update": (
+        lambda m: _with_records(m, {"arrays": ArrayRecord({"x": Array(START)})}),
+        r"shape \(2,\), got none",
+    ),
+    "no metrics": (
+        lambda m: _with_records(m, {"arrays": ArrayRecord({"update": Array(START)})}),
+        "num-examples must be .* got None",
+    ),
+    "NaN": (lambda m: _reply(m, [np.nan, 0.0]), "not finite"),
+    "infinite": (lambda m: _reply(m, [0.0, np.inf]), "not finite"),
+    "too large for single precision": (_double, "not finite"),
+    "too long": (lambda m: _reply(m, [0.0, 0.0, 0.0]), r"float32 of shape \(3,\)"),
+    "a matrix": (lambda m: _reply(m, [[0.0], [0.0]]), r"float32 of shape \(2, 1\)"),
+    "whole numbers": (_integers, "int64"),
+    "undecodable": (_undecodable, "an array cannot be decoded"),
+    "negative examples": (lambda m: _reply(m, num_examples=-5), "num-examples .* got -5"),
+    "half an example": (lambda m: _reply(m, num_examples=2.5), "num-examples .* got 2.5"),
+    "endless examples": (lambda m: _reply(m, num_examples=2**62), "num-examples"),
+    "list of examples": (lambda m: _reply(m, num_examples=[1, 2]), "num-examples"),
+    "NaN loss": (lambda m: _reply(m, loss=float("nan")), "loss must be a finite number, got nan"),
+    "no loss": (lambda m: _reply(m, loss=None), "loss must be a finite number, got None"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("position", [0, 3])
+def test_a_bad_reply_costs_its_sender_only(grid: Grid, name: str, position: int) -> None:
+    make, reason = BAD[name]
+    strategy = FederatedAveraging()
+    messages = _ask(strategy, grid)
+    bad = messages[position].metadata.dst_node_id
+    replies = [_reply(m, [1.0, 2.0], num_examples=3) for m in messages]
+    replies[position] = make(messages[position])
+    arrays, _ = strategy.aggregate_train(1, replies)
+    assert _vector(arrays) == [2.0, 1.0]
+    report = strategy.last_round
+    assert report is not None
+    assert report.n_replies == 3
+    ((node, found),) = report.refusals
+    assert node == bad
+    assert re.search(reason, found), found
+
+
+def test_a_second_reply_of_a_node_does_not_count(grid: Grid) -> None:
+    strategy = FederatedAveraging()
+    first, second, third, fourth = _ask(strategy, grid)
+    replies = [_reply(m, [1.0, 1.0]) for m in (first, second, third, fourth)]
+    again = _reply(first, [100.0, 100.0])
+    arrays, _ = strategy.aggregate_train(1, [*replies, again])
+    assert _vector(arrays) == [2.0, 0.0]
+    assert strategy.last_round is not None
+    assert strategy.last_round.refusals == (
+        (first.metadata.dst_node_id, "the node answered more than once"),
+    )
+
+
+def test_a_node_that_is_silent_is_named(grid: Grid) -> None:
+    strategy = FederatedAveraging()
+    first, *others = _ask(strategy, grid)
+    strategy.aggregate_train(1, [_reply(m, [1.0, 1.0]) for m in others])
+    assert strategy.last_round is not None
+    assert strategy.last_round.refusals == ((first.metadata.dst_node_id, "no reply in time"),)
+
+
+@pytest.mark.parametrize("kind", ["silence", "bad", "no examples"])
+def test_without_a_usable_reply_the_model_is_kept(grid: Grid, kind: str) -> None:
+    strategy = FederatedAveraging()
+    messages = _ask(strategy, grid)
+    replies = {
+        "silence": [],
+        "bad": [_reply(m, [np.nan, 0.0]) for m in messages],
+        "no examples": [_reply(m, [9.0, 9.0], num_examples=0) for m in messages],
+    }[kind]
+    assert strategy.aggregate_train(1, replies) == (None, None)
+    report = strategy.last_round
+    assert report is not None
+    assert (report.n_replies, report.update_norm) == (0, 0.0)
+    assert np.isnan(report.loss)
+    later = _reply(_ask(strategy, grid, 2)[0], [1.0, 1.0])
+    assert _vector(strategy.aggregate_train(2, [later])[0]) == [2.0, 0.0]
+
+
+def test_a_participant_without_examples_has_no_weight(grid: Grid) -> None:
+    strategy = FederatedAveraging()
+    messages = _ask(strategy, grid)
+    replies = [_reply(messages[0], [1.0, 1.0]), _reply(messages[1], [9.0, 9.0], num_examples=0)]
+    assert _vector(strategy.aggregate_train(1, replies)[0]) == [2.0, 0.0]
+
+
+# --- arguments ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fraction_train": 0.0}, r"fraction_train must be in \(0, 1\], got 0.0"),
+        ({"fraction_train": 1.1}, r"fraction_train must be in \(0, 1\], got 1.1"),
+        ({"server_learning_rate": 0.0}, "server_learning_rate must be positive, got 0.0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FederatedAveraging(**options)
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"strategy.rule._target_=fedtrade.robust.magic"):
+        FederatedAveraging(rule={"_target_": "fedtrade.robust.magic"})
+
+
+def test_aggregating_before_asking_is_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="before configure_train"):
+        FederatedAveraging().aggregate_train(1, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("<class 'fedtrade.errors.DataError'>:<'no price'>", "no price"),
+        ("<class 'ValueError'>:<'bad\nvalue'>", "ValueError: bad\nvalue"),
+        ("<class 'a.b.Odd'>:<''>", "Odd: "),
+        ("the message expired", "the message expired"),
+    ],
+)
+def test_reasons_are_made_plain(written: str, plain: str) -> None:
+    assert plain_reason(written) == plain

@@ -1,0 +1,345 @@
+"""Tiny runs from settings to files, on a market of 180 days and four assets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Context, Error, Message
+from flwr.clientapp import ClientApp
+
+from clients.client_app import app as honest
+from clients.participant import Participant
+from fedtrade.components import build
+from fedtrade.errors import DataError, FedtradeError
+from fedtrade.model_file import read_model
+from fedtrade.settings import Settings
+from fedtrade.tasks.risk import Risk
+from simulations.grid import simulate
+from strategies.federated_averaging import FederatedAveraging
+
+Make = Callable[..., Settings]
+Results = dict[str, Any]
+Tamper = Callable[[Message], Message]
+
+NAIVE = {"ewma_t6", "har_mix_t6", "fhs", "gjr_garch_t"}
+ALONE = {"local_default", "local_tuned", "local_nowcast"}
+ARMS = NAIVE | ALONE | {"federated", "frozen_nowcast", "pooled"}
+
+
+def _run(settings: Settings, client_app: ClientApp | None = None) -> Results:
+    """Run in process and read the results, without what differs from one run to the next."""
+    if client_app is None:
+        build(settings.runtime, "runtime", settings=settings)
+    else:
+        simulate(
+            "strategies.server_app:app",
+            client_app,
+            n_participants=settings.federation.n_participants or 1,
+            run_config={"settings": settings.to_json()},
+            seed=settings.seed,
+        )
+    results: Results = json.loads((Path(settings.out) / "results.json").read_text())
+    for key in ("created", "settings"):
+        results.pop(key)
+    for entry in results["rounds"]:
+        entry.pop("seconds")
+    return results
+
+
+def _value(results: Results, arm: str, metric: str, participant: str = "all") -> float:
+    """A metric at the headline's level, or at none."""
+    (found,) = (
+        entry["value"]
+        for entry in results["metrics"]
+        if (entry["arm"], entry["metric"], entry["participant"]) == (arm, metric, participant)
+        and entry["level"] in (None, 0.01)
+    )
+    return float(found)
+
+
+class _Tampered(ClientApp):
+    """The honest app, but participant 2 answers some messages differently."""
+
+    def __init__(self, message_type: str, tamper: Tamper) -> None:
+        super().__init__()
+        self._message_type = message_type
+        self._tamper = tamper
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        reply = honest(message, context)
+        is_bad = context.node_config["partition-id"] == 2
+        if is_bad and message.metadata.message_type == self._message_type:
+            return self._tamper(reply)
+        return reply
+
+
+# --- a whole run --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def settings(tiny: Make) -> Settings:
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def results(settings: Settings) -> Results:
+    return _run(settings)
+
+
+def test_results_have_all_parts(results: Results) -> None:
+    assert (results["schema_version"], results["task"]) == (1, "risk")
+    assert results["verdict"]
+    assert results["headline"]["level"] == 0.01
+    assert results["failures"] == []
+    assert [(e["episode"], e["fold"], e["n_participants"]) for e in results["episodes"]] == [
+        (0, 0, 4),
+        (1, 0, 4),
+    ]
+    assert [(e["episode"], e["round"], e["n_replies"]) for e in results["rounds"]] == [
+        (episode, number, 4) for episode in (0, 1) for number in (1, 2)
+    ]
+    assert all(np.isfinite(entry["loss"]) for entry in results["rounds"])
+
+
+def test_every_arm_has_scores_and_comparisons(results: Results) -> None:
+    scores = {entry["arm"] for entry in results["metrics"] if entry["metric"] == "pinball"}
+    assert scores == ARMS
+    for arm in ARMS - {"federated"}:
+        ours, theirs = (_value(results, name, "pinball") for name in ("federated", arm))
+        assert _value(results, "federated", f"gain_vs:{arm}") == pytest.approx(1.0 - ours / theirs)
+        gains = [_value(results, "federated", f"gain_vs:{arm}", str(k)) for k in range(4)]
+        worst = _value(results, "federated", f"worst_gain_vs:{arm}")
+        assert worst == pytest.approx(min(gains))
+        share = _value(results, "federated", f"share_better_vs:{arm}")
+        assert share == pytest.approx(np.mean(np.array(gains) > 0.0))
+    daily = results["series"]["daily"]
+    assert set(daily) == ARMS | {"bars"}
+    assert {len(values) for values in daily.values()} == {50}
+    assert np.mean(daily["federated"]) == pytest.approx(_value(results, "federated", "pinball"))
+
+
+def test_a_run_leaves_its_files(settings: Settings, results: Results) -> None:
+    out = Path(settings.out)
+    names = {path.name for path in out.iterdir()}
+    expected = {"results.json", "report.html", "model.safetensors", "model_card.md", "checkpoint"}
+    assert names == expected
+    assert results["verdict"].split(":")[0] in (out / "report.html").read_text()
+    stored = read_model(out / "model.safetensors")
+    assert stored.model.vector.shape == (17,)
+    assert stored.trained_until == "2000-06-30"
+
+
+def test_the_same_seed_gives_the_same_numbers(tiny: Make, results: Results) -> None:
+    """And worker threads, which finish in any order, give them too."""
+    assert _run(tiny()) == results
+    assert _run(tiny("runtime.n_workers=2", "runtime.workers=threads")) == results
+
+
+def test_zero_rounds_leave_the_prior(tiny: Make) -> None:
+    """The federated model is then the EWMA with a Student-t tail."""
+    settings = tiny("federation.rounds=0", "evaluation.n_origins=1", "evaluation.pooled=false",
+                    "evaluation.public_bars=0")
+    results = _run(settings)
+    assert results["rounds"] == []
+    for metric in ("pinball", "fz0", "hit_rate"):
+        expected = pytest.approx(_value(results, "ewma_t6", metric), rel=1e-5)
+        assert _value(results, "federated", metric) == expected
+    model = read_model(Path(settings.out) / "model.safetensors").model
+    np.testing.assert_array_equal(model.vector, _untrained())
+
+
+def _untrained() -> np.ndarray:
+    from fedtrade.models import Linear
+
+    return Risk(Linear).initial(0)
+
+
+def test_one_participant_alone(tiny: Make) -> None:
+    """It averages nobody: federated training is then its own with its own market."""
+    settings = tiny("federation.n_participants=1", "evaluation.n_origins=1", "federation.rounds=1")
+    results = _run(settings)
+    pooled, federated = (_value(results, arm, "pinball") for arm in ("pooled", "federated"))
+    assert federated == pytest.approx(pooled, rel=1e-5)
+    assert {entry["n_replies"] for entry in results["rounds"]} == {1}
+
+
+def test_newcomers_alone_are_scored_in_a_cold_start(tiny: Make) -> None:
+    results = _run(tiny("federation=cold_start", "federation.history_bars=45",
+                        "federation.incumbent_bars=90", "federation.n_participants=4",
+                        "federation.rounds=1", "evaluation.n_origins=1"))
+    assert [(e["episode"], e["fold"]) for e in results["episodes"]] == [(0, 0), (1, 1)]
+    per_participant = {e["participant"] for e in results["metrics"] if e["arm"] == "fhs"}
+    assert per_participant == {"all", "0", "1", "2", "3"}
+
+
+# --- interruption and resumption ----------------------------------------------------------------
+
+
+class _PowerCutError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("n_calls", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("kind", ["training", "evaluation"])
+def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(
+    tiny: Make, results: Results, monkeypatch: pytest.MonkeyPatch, n_calls: int, kind: str
+) -> None:
+    """Cut off in any round, or while participants are scored; bit for bit."""
+    settings = tiny()
+    owner, name = {
+        "training": (FederatedAveraging, "aggregate_train"),
+        "evaluation": (Participant, "sample"),
+    }[kind]
+    original, calls = getattr(owner, name), [0]
+    # A participant is asked for its sample two sums, two rounds and one evaluation an episode.
+    last = n_calls if kind == "training" else 4 * (4 + 5 * (n_calls % 2)) + 1
+
+    def cut_off(*args: Any) -> Any:
+        if calls[0] == last:
+            raise KeyboardInterrupt
+        calls[0] += 1
+        return original(*args)
+
+    if kind == "evaluation" and n_calls > 1:
+        pytest.skip("there are two evaluations")
+    monkeypatch.setattr(owner, name, cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        _run(settings)
+    assert not (Path(settings.out) / "results.json").exists()
+    monkeypatch.setattr(owner, name, original)
+    assert _run(settings.model_copy(update={"resume": True})) == results
+
+
+def test_a_finished_run_is_not_trained_again(
+    tiny: Make, settings: Settings, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> Any:
+        raise _PowerCutError
+
+    monkeypatch.setattr(FederatedAveraging, "aggregate_train", refuse)
+    monkeypatch.setattr(Risk, "evaluate", refuse)
+    assert _run(settings.model_copy(update={"resume": True})) == results
+
+
+# --- bad participants ---------------------------------------------------------------------------
+
+
+def _replaced(name: str, values: np.ndarray | None) -> Tamper:
+    """Put other values in place of one of the reply's arrays, or leave it out."""
+
+    def tamper(reply: Message) -> Message:
+        arrays = {k: v for k, v in reply.content["arrays"].items() if k != name}
+        if values is not None:
+            arrays[name] = Array(values)
+        reply.content["arrays"] = ArrayRecord(arrays)
+        return reply
+
+    return tamper
+
+
+def _without(record: str) -> Tamper:
+    def tamper(reply: Message) -> Message:
+        del reply.content[record]
+        return reply
+
+    return tamper
+
+
+def _config(**entries: Any) -> Tamper:
+    def tamper(reply: Message) -> Message:
+        reply.content["config"].update({k.replace("_", "-"): v for k, v in entries.items()})
+        return reply
+
+    return tamper
+
+
+def _error(reply: Message) -> Message:
+    raise OSError("out of memory")
+
+
+NAN = np.full((1, 1), np.nan)
+ODD = np.zeros((2, 2))
+BAD: dict[str, tuple[str, Tamper, int]] = {
+    # name: (message, what is done to the reply, in how many episodes it is noticed)
+    "describes nothing": ("query.describe", _without("metrics"), 0),
+    "has no bars": ("query.describe", _replaced("bars", None), 0),
+    "has bars that are no times": ("query.describe", _replaced("bars", NAN[0]), 0),
+    "sums to NaN": ("query.sum", _replaced("sum", NAN), 3),
+    "sums to another shape": ("query.sum", _replaced("sum", ODD), 3),
+    "sums nothing": ("query.sum", _replaced("sum", None), 3),
+    "sends text for a sum": ("query.sum", _replaced("sum", np.array(["a"])), 3),
+    "fails in a sum": ("query.sum", _error, 3),
+    "trains to NaN": ("train", _replaced("update", np.full(17, np.nan, np.float32)), 3),
+    "fails in training": ("train", _error, 3),
+    "scores nothing": ("evaluate", _replaced("totals", None), 2),
+    "scores NaN": ("evaluate", _replaced("totals", np.full((10, 33), np.nan)), 2),
+    "scores another shape": ("evaluate", _replaced("daily", ODD), 2),
+    "has no config": ("evaluate", _without("config"), 2),
+    "hides arms": ("evaluate", _config(arms=["ewma_t6"] * 10), 2),
+    "names arms by a number": ("evaluate", _config(arms=3), 2),
+    "shows an odd path": ("evaluate", _replaced("path", ODD), 2),
+    "fails in the evaluation": ("evaluate", _error, 2),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_participant_costs_nobody_else(tiny: Make, name: str) -> None:
+    """The run goes on, the failure is in the results, and others are scored."""
+    message_type, tamper, n_episodes = BAD[name]
+    settings = tiny("federation.rounds=1")
+    results = _run(settings, _Tampered(message_type, tamper))
+    scored = {entry["participant"] for entry in results["metrics"] if entry["arm"] == "federated"}
+    assert {"all", "0", "1", "3"} <= scored
+    assert ("2" in scored) == (message_type in ("query.sum", "train"))
+    failures = [entry for entry in results["failures"] if entry["participant"] == "2"]
+    assert len({entry["episode"] for entry in failures}) == n_episodes
+    assert all(entry["reason"] for entry in failures)
+    assert {entry["arm"] for entry in results["metrics"]} == ARMS
+    n_replies = {entry["n_replies"] for entry in results["rounds"]}
+    assert n_replies == ({3} if message_type == "train" else {4})
+
+
+def test_a_reply_that_is_an_error_names_its_reason(tiny: Make) -> None:
+    def refuse(reply: Message) -> Message:
+        made = Message(Error(0, "no power"), reply_to=reply)
+        made.metadata.__dict__.update(reply.metadata.__dict__)
+        return made
+
+    results = _run(tiny("federation.rounds=1"), _Tampered("train", refuse))
+    assert {entry["reason"] for entry in results["failures"]} == {"no power"}
+
+
+def test_a_participant_whose_data_do_not_suffice_costs_nobody_else(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sentence is in the results, at every step that it could not take."""
+    original = Participant.sample
+
+    def sample(self: Participant, *args: Any) -> Any:
+        if self.number == 1:
+            raise DataError("no price of mine; bring one")
+        return original(self, *args)
+
+    monkeypatch.setattr(Participant, "sample", sample)
+    results = _run(tiny("federation.rounds=1", "evaluation.n_origins=1"))
+    reasons = {(e["participant"], e["reason"]) for e in results["failures"]}
+    assert reasons == {("1", "no price of mine; bring one")}
+    assert [(e["round"]) for e in results["failures"] if e["episode"] == 0] == [0, 0, 1, 2]
+    assert results["rounds"][0]["n_failures"] == 1
+    assert results["rounds"][0]["n_replies"] == 3
+
+
+def test_without_anybody_the_first_reason_is_told(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sample(self: Participant, *args: Any) -> Any:
+        raise DataError("no price of mine; bring one")
+
+    monkeypatch.setattr(Participant, "sample", sample)
+    settings = tiny()
+    with pytest.raises(FedtradeError, match=r"no participant can take part: no price of mine"):
+        _run(settings)
+    assert not (Path(settings.out) / "results.json").exists()
