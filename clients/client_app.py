@@ -49,7 +49,7 @@ def describe(message: Message, context: Context) -> Message:
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
     request = _open(message, context)
-    name = str(message.content[CONFIG][SUM_NAME])
+    name = str(message.content.config_records[CONFIG][SUM_NAME])
     return _reply(message, {"sum": request.task.local_sum(name, request.sample, request.shared)})
 
 
@@ -95,10 +95,10 @@ class _Request(NamedTuple):
 
 def _open(message: Message, context: Context) -> _Request:
     participant = Participant.of(context)
-    arrays = {name: array.numpy() for name, array in message.content[ARRAYS].items()}
+    arrays = {name: array.numpy() for name, array in message.content.array_records[ARRAYS].items()}
     shared = split_prefix(arrays, SHARED_PREFIX)
     calendar = bars_of(shared.pop(CALENDAR))
-    episode = EpisodeRecord.from_config(message.content[CONFIG])
+    episode = EpisodeRecord.from_config(message.content.config_records[CONFIG])
     return _Request(participant.task, participant.sample(episode, calendar), shared, arrays)
 
 

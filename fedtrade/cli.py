@@ -5,7 +5,9 @@ Heavy packages are imported by the command that needs them, so that `--help` ans
 
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +170,8 @@ def _sweep(runs: Sequence["Settings"]) -> None:
 def _run(settings: "Settings") -> Path:
     from fedtrade.components import build
 
+    with _interrupts_held():
+        import torch  # noqa: F401 - half imported, it takes the whole process down with it
     build(settings.runtime, "runtime", settings=settings)
     return Path(settings.out)
 
@@ -231,6 +235,16 @@ def _options(pairs: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _plain_errors() -> Iterator[None]:
     try:
         yield
@@ -245,6 +259,10 @@ def _plain_errors() -> Iterator[None]:
         sys.exit(error.exit_code)
     except _Interrupted as interrupted:
         _say(str(interrupted))
+        if threading.active_count() > 1:
+            # A worker thread in the middle of native code; Python's own end would abort on it.
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Nothing may be written when Python ends.

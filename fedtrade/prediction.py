@@ -69,19 +69,8 @@ def predict_file(
     calendar = np.union1d(own.bars, everyone.bars[everyone.bars <= own.bars[-1]])
     shared = _shared(task, everyone.until(own.bars[-1]), calendar)
     forecasts: list[Forecast] = []
-    for asset in own.assets:
-        life = _life(own, asset)
-        if life.n_bars < task.min_history_bars or life.bars[-1] != own.bars[-1]:
-            _LOG.warning(
-                "%s is left out: it has %s bars up to %s; %s up to %s are needed.",
-                asset,
-                life.n_bars,
-                life.bars[-1] if life.n_bars else "none",
-                task.min_history_bars,
-                own.bars[-1],
-            )
-            continue
-        sample = Sample.take(life, calendar=calendar, origin=life.bars[-1])
+    for group in _together(own, task.min_history_bars):
+        sample = Sample.take(group, calendar=calendar, origin=group.bars[-1])
         forecasts += task.forecast(stored.model, sample, shared)
     if not forecasts:
         raise DataError(
@@ -104,22 +93,47 @@ def print_prediction(prediction: Prediction) -> None:
     from rich.table import Table
 
     columns = list(dict.fromkeys((f.quantity, f.level) for f in prediction.forecasts))
-    table = Table(title=f"Forecast of the bar after {prediction.after} [%]", title_justify="left")
+    table = Table(title=f"Forecasts after {prediction.after}, in %", title_justify="left")
     table.add_column("asset")
     for quantity, level in columns:
         table.add_column(_title(quantity, level), justify="right")
     values = {(f.asset, f.quantity, f.level): f.value for f in prediction.forecasts}
     for asset in dict.fromkeys(f.asset for f in prediction.forecasts):
-        cells = [f"{100 * values[asset, quantity, level]:.2f}" for quantity, level in columns]
+        cells = [_cell(quantity, values[asset, quantity, level]) for quantity, level in columns]
         table.add_row(asset, *cells)
     Console().print(table)
+
+
+def _cell(quantity: str, value: float) -> str:
+    return f"{value:+.3f}" if quantity == "score" else f"{100 * value:.2f}"
 
 
 def _title(quantity: str, level: float | None) -> str:
     name = {"var": "VaR", "es": "ES"}.get(quantity, quantity)
     if level is None:
         return name
-    return f"{name} {100 * level:g} %" if level < 1 else f"{name} {level:g} bars"
+    if level < 1:
+        return f"{name} {100 * level:g} %"
+    return f"{name} {level:g} {'bar' if level == 1 else 'bars'}"
+
+
+def _together(panel: Panel, min_bars: int) -> list[Panel]:
+    """Assets with prices up to the last bar, those that begin on the same bar side by side."""
+    groups: dict[np.datetime64, list[str]] = {}
+    for asset in panel.assets:
+        life = _life(panel, asset)
+        if life.n_bars < min_bars or life.bars[-1] != panel.bars[-1]:
+            _LOG.warning(
+                "%s is left out: it has %s bars up to %s; %s bars up to %s are needed.",
+                asset,
+                life.n_bars,
+                life.bars[-1] if life.n_bars else "none",
+                min_bars,
+                panel.bars[-1],
+            )
+            continue
+        groups.setdefault(life.bars[0], []).append(asset)
+    return [panel.select(assets).since(start) for start, assets in groups.items()]
 
 
 def _load(path: str | Path) -> Panel:

@@ -86,9 +86,7 @@ class Federation(_Record):
 
     def is_scored(self, participant: int, n_participants: int, fold: int) -> bool:
         """Whether its forecasts count: newcomers in a cold start, otherwise everybody."""
-        return self.setting == "same_history" or self.is_newcomer(
-            participant, n_participants, fold
-        )
+        return self.setting == "same_history" or self.is_newcomer(participant, n_participants, fold)
 
 
 class Evaluation(_Record):

@@ -125,9 +125,7 @@ def bars_of(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
     return seconds.astype(np.int64).astype("datetime64[s]")
 
 
-def split_prefix(
-    arrays: Mapping[str, NDArray[Any]], prefix: str
-) -> dict[str, NDArray[Any]]:
+def split_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     """Entries whose name starts with the prefix, without it."""
     return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 

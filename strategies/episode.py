@@ -203,7 +203,7 @@ def _read_evaluation(answer: Answer, task: Task, models: Set[str]) -> Evaluation
     ValueError, KeyError
         If parts are missing or their shapes do not fit together.
     """
-    config = answer.message.content[CONFIG]
+    config: Mapping[str, Any] = answer.message.content.config_records[CONFIG]
     arms = tuple(str(arm) for arm in config["arms"])
     bars = bars_of(answer.arrays["bars"])
     totals, daily = answer.arrays["totals"], answer.arrays["daily"]

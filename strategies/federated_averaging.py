@@ -102,7 +102,7 @@ class FederatedAveraging(Strategy):
         nodes = sorted(grid.get_node_ids())
         n_chosen = max(1, round(self._fraction_train * len(nodes)))
         if n_chosen < len(nodes):
-            draw = random.Random(f"{self._seed}/{config.get('episode', 0)}/{server_round}")
+            draw = random.Random(f"{self._seed}/{config.get('episode', 0)!r}/{server_round}")
             nodes = sorted(draw.sample(nodes, n_chosen))
         self._asked = tuple(nodes)
         config["server-round"] = server_round
@@ -119,7 +119,7 @@ class FederatedAveraging(Strategy):
         if self._vector is None:
             raise RuntimeError("aggregate_train was called before configure_train.")
         results, refusals = read_updates(replies, len(self._vector))
-        heard = {entry.node_id for entry in (*results, *refusals)}
+        heard = {result.node_id for result in results} | {refusal.node_id for refusal in refusals}
         refusals += [Refusal(node, "no reply in time") for node in self._asked if node not in heard]
         for refusal in refusals:
             log(WARNING, "round %s: node %s: %s", server_round, *refusal)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from flwr.app import MetricRecord
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
@@ -73,7 +74,8 @@ def _read_description(reply: Answer) -> tuple[int, NDArray[np.datetime64]]:
     ValueError
         If one of them is missing or cannot be what it should.
     """
-    number = reply.message.content.metric_records.get(METRICS, {}).get("participant")
+    metrics = reply.message.content.metric_records.get(METRICS, MetricRecord())
+    number = metrics.get("participant")
     if not isinstance(number, int) or number < 0:
         raise ValueError(f"the participant's number must be a whole one, got {number!r}")
     seconds = reply.arrays.get("bars")

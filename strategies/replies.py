@@ -1,7 +1,7 @@
 """Read what participants sent, and refuse what cannot be used: one bad reply costs its sender."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -78,16 +78,16 @@ def read_update(message: Message, n_params: int) -> LocalResult:
         found = "none" if update is None else f"{update.dtype} of shape {update.shape}"
         raise ValueError(f"the update must be float32 of shape ({n_params},), got {found}")
     with np.errstate(over="ignore"):
-        update = update.astype(np.float32)
-    if not np.isfinite(update).all():
+        values = update.astype(np.float32)
+    if not np.isfinite(values).all():
         raise ValueError("the update has values that are not finite")
-    metrics = message.content.metric_records.get(METRICS, {})
+    metrics: Mapping[str, object] = message.content.metric_records.get(METRICS) or {}
     n_examples, loss = metrics.get("num-examples"), metrics.get("loss")
     if not isinstance(n_examples, int) or not 0 <= n_examples < MOST_EXAMPLES:
         raise ValueError(f"num-examples must be a whole number, not negative; got {n_examples!r}")
     if not isinstance(loss, float) or not np.isfinite(loss):
         raise ValueError(f"loss must be a finite number, got {loss!r}")
-    return LocalResult(message.metadata.src_node_id, update, n_examples, float(loss))
+    return LocalResult(message.metadata.src_node_id, values, n_examples, float(loss))
 
 
 def read_updates(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def market() -> Market:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
     """Makes settings of a run of a second or two, on a made-up market in a file of one's own.
 
-    Takes Hydra overrides; `out` is a fresh folder unless given.
+    Takes Hydra overrides; `out` is always a fresh folder.
     """
     folder = tmp_path_factory.mktemp("tiny")
     panel = make_market(n_bars=180, n_assets=4)
@@ -78,8 +79,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
         "progress=none",
     )
 
+    @cache
+    def composed(overrides: tuple[str, ...]) -> Settings:
+        return compose([*base, *overrides])
+
     def make(*overrides: str) -> Settings:
         out = tmp_path_factory.mktemp("out") / "run"
-        return compose([*base, f"out={out}", *overrides])
+        return composed(overrides).model_copy(update={"out": str(out)})
 
     return make

@@ -283,7 +283,7 @@ def test_a_run_prints_its_results_and_can_be_resumed(
     assert finished.status == 0, finished.err
     assert "participants" in finished.out
     assert finished.out.rstrip().endswith("Report: out/report.html")
-    assert finished.err.startswith("episode 1/2: 1 rounds, 2 of 2 replied")
+    assert finished.err.startswith("episode 1/2: 1 round, 2 of 2 replied")
     assert {path.name for path in Path().iterdir()} == {"out"}
     metrics = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["metrics"]
     assert_one_sentence(
@@ -366,7 +366,7 @@ def interrupted(arguments: list[str], out: Path) -> tuple[int, str, float]:
 
 
 def assert_none_left(group: int) -> None:
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 20.0  # init may take its time to reap
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)

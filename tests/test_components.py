@@ -36,7 +36,7 @@ def test_an_unknown_option_is_named_with_those_that_are_known() -> None:
 
 
 def test_what_the_program_gives_is_no_option() -> None:
-    with pytest.raises(ConfigurationError, match="task.network is not an option"):
+    with pytest.raises(ConfigurationError, match=r"task.network is not an option"):
         build(_component(RISK, network="mine"), "task", network=None)
 
 
@@ -54,9 +54,7 @@ def test_a_target_must_be_callable() -> None:
 
 
 @pytest.mark.parametrize("kind", ["value", "type"])
-def test_a_refused_argument_names_the_key(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_argument_names_the_key(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedtrade.components.complain", _complain, raising=False)
     with pytest.raises(ConfigurationError, match=r"data \(fedtrade.components.complain\): it is"):
         build(_component("fedtrade.components.complain", kind=kind), "data")

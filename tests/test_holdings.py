@@ -34,8 +34,12 @@ def test_a_sample_has_the_history_and_the_test_bars(tiny: Make) -> None:
 
 def test_a_newcomer_knows_less_than_an_incumbent(tiny: Make) -> None:
     """Halves swap from one fold to the next; nobody is a newcomer to the final model."""
-    settings = tiny("federation=cold_start", "federation.history_bars=50",
-                    "federation.incumbent_bars=90", "federation.n_participants=2")
+    settings = tiny(
+        "federation=cold_start",
+        "federation.history_bars=50",
+        "federation.incumbent_bars=90",
+        "federation.n_participants=2",
+    )
     holdings = Holdings.of(settings)
     calendar = holdings.panel.bars[10:120]
     for fold, expected in ((0, [50, 90]), (1, [90, 50]), (-1, [90, 90])):
@@ -58,7 +62,7 @@ def test_data_are_loaded_once(tiny: Make) -> None:
 
 
 def test_an_unknown_participant_is_named(tiny: Make) -> None:
-    with pytest.raises(ConfigurationError, match="no participant 4: .* among 4"):
+    with pytest.raises(ConfigurationError, match=r"no participant 4: .* among 4"):
         Holdings.of(tiny()).panel_of(4)
 
 
@@ -71,8 +75,11 @@ def test_an_asset_without_variance_is_named(tiny: Make, tmp_path: Path) -> None:
 
 
 def test_too_short_a_history_for_the_task_is_refused(tiny: Make) -> None:
-    with pytest.raises(ConfigurationError, match=r"federation.history_bars=30 is too short for the"
-                                                 r" task risk: it needs at least 40"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"federation.history_bars=30 is too short for the"
+        r" task risk: it needs at least 40",
+    ):
         build_task(tiny("federation.history_bars=30"))
 
 

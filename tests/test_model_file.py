@@ -27,7 +27,7 @@ def test_a_model_comes_back(tiny: Make, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="there is no model at .*none.safetensors"):
+    with pytest.raises(CheckpointError, match=r"there is no model at .*none.safetensors"):
         read_model(tmp_path / "none.safetensors")
 
 

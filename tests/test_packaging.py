@@ -47,7 +47,7 @@ def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(wheel: Pa
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == sources(*PACKAGES)
-    assert {"fedtrade/py.typed", "fedtrade/report/page.css", "conf/simulate.yaml"} <= names
+    assert {"fedtrade/py.typed", "conf/simulate.yaml"} <= names
 
 
 def test_the_wheel_carries_the_licence_and_the_command(wheel: Path) -> None:

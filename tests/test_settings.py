@@ -72,7 +72,7 @@ def test_several_wrong_keys_are_all_named(tiny: Make) -> None:
 
 @pytest.mark.parametrize("text", ["{", "nothing", "[1]", "3"])
 def test_something_else_than_settings_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="not valid JSON|valid dictionary"):
+    with pytest.raises(ConfigurationError, match=r"not valid JSON|valid dictionary"):
         Settings.from_json(text)
 
 

@@ -47,9 +47,7 @@ def market_nowcast(total: NDArray[np.float64]) -> NDArray[np.float64]:
     `min(mean shock, 0)`; NaN at bars to which nobody contributed.
     """
     count = total[:, -1:]
-    mean = np.divide(
-        total[:, :-1], count, out=np.full_like(total[:, :-1], np.nan), where=count > 0
-    )
+    mean = np.divide(total[:, :-1], count, out=np.full_like(total[:, :-1], np.nan), where=count > 0)
     return np.stack(
         [mean[:, 0], mean[:, 1], np.log(0.1 + mean[:, 2]), np.minimum(mean[:, 3], 0.0)], axis=1
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 __all__ = ["Fit", "fit_vectors"]
 
 LossFunction: TypeAlias = Callable[[Tensor], Tensor]
-"""From a vector of shape (n_params,) to the loss of each example, shape (n_examples,)."""
+"""From vectors of shape (n_fits, n_params) to the loss of each example, (n_fits, n_examples)."""
 
 
 class Fit(NamedTuple):
@@ -64,28 +64,19 @@ def fit_vectors(
         )
     free = torch.from_numpy(np.isfinite(strength))[:, None]
     centre = torch.from_numpy(np.asarray(prior, dtype=np.float32))
-    pull = torch.from_numpy(np.where(np.isfinite(strength), strength, 0.0))
+    pull = torch.from_numpy(np.where(np.isfinite(strength), strength, 0.0))[:, None]
     origin = torch.from_numpy(np.asarray(start, dtype=np.float32))
     vectors = torch.where(free, origin, centre).requires_grad_(True)
-
-    def mean_loss(vector: Tensor) -> Tensor:
-        return loss(vector).mean()
-
-    losses_of = torch.func.vmap(mean_loss) if len(strength) > 1 else _single(mean_loss)
     adam = _Adam(vectors)
     losses = torch.zeros(len(strength))
     for step in range(n_steps):
-        losses = losses_of(vectors)
-        penalty = 0.5 * pull * (vectors - centre).square().sum(dim=1)
-        (gradient,) = torch.autograd.grad((losses + penalty).sum(), vectors)
-        gradient = torch.where(free, gradient, 0.0)  # an infinite pull holds the prior fast
+        losses = loss(vectors).mean(dim=-1)
+        (gradient,) = torch.autograd.grad(losses.sum(), vectors)
+        with torch.no_grad():
+            gradient += pull * (vectors - centre)
+            gradient *= free  # an infinite pull holds the prior fast
         adam.step(gradient, learning_rate * (1.0 - step / n_steps))
     return Fit(vectors.detach().numpy(), losses.detach().numpy().astype(np.float64))
-
-
-def _single(loss: LossFunction) -> LossFunction:
-    """What `vmap` does to one vector, without its overhead."""
-    return lambda vectors: loss(vectors[0])[None]
 
 
 class _Adam:

@@ -1,8 +1,8 @@
 """Networks as pure functions of one flat parameter vector.
 
 A network never owns its parameters: it is called with a vector and features, so that an update is
-the difference of two vectors and many models can be trained at once by `torch.func.vmap`. Every
-network starts as the zero function, hence a task that shrinks towards its prior starts at it.
+the difference of two vectors and many models can be trained at once, one a row. Every network
+starts as the zero function, hence a task that shrinks towards its prior starts at it.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Network(Protocol):
         ...
 
     def __call__(self, vector: Tensor, features: Tensor) -> Tensor:
-        """Map (n_params,) and (n, n_features) to (n, n_outputs)."""
+        """Map (..., n_params) and (n, n_features) to (..., n, n_outputs)."""
         ...
 
 
@@ -61,9 +61,10 @@ class Linear:
         return np.zeros(self.n_params, dtype=np.float32)
 
     def __call__(self, vector: Tensor, features: Tensor) -> Tensor:
-        """Map (n_params,) and (n, n_features) to (n, n_outputs)."""
-        intercepts, weights = vector[: self.n_outputs], vector[self.n_outputs :]
-        return intercepts + features @ weights.reshape(self.n_outputs, self.n_features).T
+        """Map (..., n_params) and (n, n_features) to (..., n, n_outputs)."""
+        intercepts = vector[..., None, : self.n_outputs]
+        weights = vector[..., self.n_outputs :].unflatten(-1, (self.n_outputs, self.n_features))
+        return intercepts + features @ weights.mT
 
 
 class MLP:
@@ -97,12 +98,12 @@ class MLP:
         return np.concatenate([*parts, self._layers[-1].initial(rng)])
 
     def __call__(self, vector: Tensor, features: Tensor) -> Tensor:
-        """Map (n_params,) and (n, n_features) to (n, n_outputs)."""
+        """Map (..., n_params) and (n, n_features) to (..., n, n_outputs)."""
         start, values = 0, features
         for layer in self._layers:
             if start:
                 values = torch.tanh(values)
-            values = layer(vector[start : start + layer.n_params], values)
+            values = layer(vector[..., start : start + layer.n_params], values)
             start += layer.n_params
         return values
 

@@ -13,7 +13,7 @@ the levels: the likelihood steadies the volatility, the score sharpens the tail.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import log, pi
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedtrade.baselines.student_t import student_t_quantile, student_t_shortfall
+from fedtrade.models.tail_loss import tail_loss
 
 __all__ = ["TailForecasts", "TailHead"]
 
 LEAST_DOF = 2.1
-SCORE_WEIGHT = 0.5
 LIMIT = 8.0
 """Parameters beyond +-8 count as +-8, so that no vector overflows single precision."""
 
@@ -59,6 +59,7 @@ class TailHead:
                 f"levels must be different, fall and lie in (0, 0.5), got {list(levels)}."
             )
         self.levels = tuple(float(level) for level in levels)
+        self._levels = torch.tensor(self.levels)
 
     @property
     def n_params(self) -> int:
@@ -76,30 +77,29 @@ class TailHead:
 
     def forecasts(self, shape: Tensor, volatility: Tensor) -> TailForecasts:
         """Tail of returns with volatility (n,) under parameters (n_params,)."""
-        n_levels = len(self.levels)
-        shape = torch.clamp(shape, -LIMIT, LIMIT)
-        multiples = torch.cumsum(torch.exp(shape[:n_levels]), dim=0)
-        excess = 1.0 + torch.exp(shape[n_levels : 2 * n_levels])
-        var = -volatility[:, None] * multiples
-        return TailForecasts(var=var, es=var * excess)
+        multiples, shortfalls, _ = self._unpacked(shape)
+        scale = -volatility[:, None]
+        return TailForecasts(var=scale * multiples, es=scale * shortfalls)
 
     def losses(self, shape: Tensor, log_volatility: Tensor, returns: Tensor) -> Tensor:
-        """Loss of each example, shape (n,), from log volatility and returns of shape (n,)."""
-        dof = LEAST_DOF + torch.exp(torch.clamp(shape[-1], -LIMIT, LIMIT))
-        tail = self.forecasts(shape, torch.exp(log_volatility))
-        likelihood = _student_t_log_density(returns, log_volatility, dof)
-        scores = _fz0(returns[:, None], tail, torch.tensor(self.levels))
-        return SCORE_WEIGHT * scores.mean(dim=1) - likelihood
+        """Loss of each example.
 
+        Parameters
+        ----------
+        shape : Tensor of shape (..., n_params)
+        log_volatility : Tensor of shape (..., n)
+        returns : Tensor of shape (n,)
 
-def _student_t_log_density(returns: Tensor, log_volatility: Tensor, dof: Tensor) -> Tensor:
-    """Log density of a Student-t with standard deviation `exp(log_volatility)`."""
-    scaled = (returns * torch.exp(-log_volatility)).square() / (dof - 2.0)
-    norm = torch.lgamma((dof + 1.0) / 2.0) - torch.lgamma(dof / 2.0)
-    norm = norm - 0.5 * torch.log(pi * (dof - 2.0))
-    return norm - log_volatility - (dof + 1.0) / 2.0 * torch.log1p(scaled)
+        Returns
+        -------
+        Tensor of shape (..., n)
+        """
+        return tail_loss(*self._unpacked(shape), log_volatility, returns, self._levels)
 
-
-def _fz0(returns: Tensor, tail: TailForecasts, levels: Tensor) -> Tensor:
-    shortfall = torch.clamp(tail.var - returns, min=0.0)
-    return -shortfall / (levels * tail.es) + tail.var / tail.es + torch.log(-tail.es) - 1.0
+    def _unpacked(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """VaR and ES in volatilities, each (..., n_levels), and degrees of freedom (...)."""
+        n_levels = len(self.levels)
+        positive = torch.exp(torch.clamp(shape, -LIMIT, LIMIT))
+        multiples = torch.cumsum(positive[..., :n_levels], dim=-1)
+        shortfalls = multiples * (1.0 + positive[..., n_levels:-1])
+        return multiples, shortfalls, LEAST_DOF + positive[..., -1]

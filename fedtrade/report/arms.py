@@ -5,7 +5,7 @@ from typing import Literal
 
 from fedtrade.report.results import FEDERATED, Results, metric
 
-Role = Literal["naive", "local", "control", "federated", "bound", "other"]
+Role = Literal["naive", "market", "local", "control", "federated", "bound", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ ROLE_COLOURS: dict[Role, Colour] = {
     "federated": Colour("federated", "#0b62a4", "#62b0ec"),
     "local": Colour("local", "#c77700", "#f0ab45"),
     "naive": Colour("naive", "#6f7b88", "#98a4b1"),
+    "market": Colour("market", "#7d4b26", "#c99a72"),
     "control": Colour("control", "#a3508d", "#db97c9"),
     "bound": Colour("bound", "#0a8562", "#46c79c"),
     "other": Colour("other", "#55606d", "#b4bec9"),
@@ -41,6 +42,7 @@ ROLE_TITLES: dict[Role, str] = {
     "federated": "trained together",
     "local": "trained alone",
     "naive": "no training",
+    "market": "carries the market's risk",
     "control": "control",
     "bound": "all data in one place",
     "other": "other",
@@ -61,7 +63,13 @@ _TABLE = (
     Arm("mean_22", "22-bar mean", "naive", "mean variance of the last 22 bars"),
     Arm("expanding", "Expanding mean", "naive", "mean variance of the whole history"),
     Arm("har", "HAR", "naive", "heterogeneous autoregression"),
-    Arm("buy_and_hold", "Buy and hold", "naive", "long, inverse-volatility weights, bought once"),
+    Arm(
+        "buy_and_hold",
+        "Buy and hold",
+        "market",
+        "long, inverse-volatility weights, bought once: paid for the market's risk, which a "
+        "neutral model does not take",
+    ),
     Arm("momentum", "Momentum", "naive", "past winners against past losers, no training"),
     Arm("reversal", "Reversal", "naive", "last week's losers against its winners, no training"),
     Arm("placebo", "Placebo", "control", "trained on shuffled labels: any edge here is chance"),
@@ -111,7 +119,8 @@ def hardest_baseline(results: Results) -> str | None:
     """The arm with the best headline score among those that need no federation.
 
     Controls use the federation's nowcast and pooling uses everybody's data, so neither is
-    something that a participant could do on its own.
+    something that a participant could do on its own. An arm that carries the market's risk earns
+    its premium and says nothing of skill.
     """
     headline = results.headline
     sign = 1.0 if headline.lower_is_better else -1.0

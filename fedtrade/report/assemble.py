@@ -68,7 +68,7 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
             "notes": (),
             "headline": {
                 name: getattr(task.headline, name)
-                for name in ("metric", "level", "unit", "scale", "lower_is_better")
+                for name in ("metric", "level", "unit", "scale", "lower_is_better", "relative")
             },
             "episodes": [_episode(outcome) for outcome in scored],
             "rounds": [record for outcome in scored for record in _rounds(outcome)],
@@ -77,7 +77,7 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
             "series": {"daily": scores.series(), "path": _path(scored)},
         }
     )
-    sentence, notes = verdict(results, settings, task)
+    sentence, notes = verdict(results, settings)
     notes = (*_task_notes(task, scores), *notes)
     return results.model_copy(update={"verdict": sentence, "notes": notes})
 

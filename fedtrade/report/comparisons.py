@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
-from fedtrade.report.results import ALL_PARTICIPANTS, FEDERATED, Results, metric
+from fedtrade.report.results import ALL_PARTICIPANTS, FEDERATED, Headline, Results, metric
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Gain of the federated model over `against`: fractions, positive where it is better."""
+    """Gain of the federated model over `against`, positive where it is better.
+
+    Gains are as stored: fractions, or differences of the `headline` score where it says so.
+    """
 
     against: str
+    headline: Headline
     gain: float | None
     low: float | None
     high: float | None
@@ -40,6 +44,7 @@ def compare(results: Results, against: str) -> Comparison:
 
     return Comparison(
         against=against,
+        headline=results.headline,
         gain=value("gain"),
         low=value("gain_low"),
         high=value("gain_high"),

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from fedtrade.report.arms import describe_arm, hardest_baseline
 from fedtrade.report.comparisons import Comparison, comparisons
+from fedtrade.report.gains import gain_text, interval_text
 from fedtrade.report.known_metrics import (
     MISSING,
     Column,
@@ -122,7 +123,8 @@ class Progress:
         self._n_failures += n_failures
         shown_loss = MISSING if loss is None else f"{loss:.4g}"
         replies = f"{n_replies} of {self._n_participants} replied"
-        self._last_detail = f"{round_number} rounds, {replies}, loss {shown_loss}"
+        rounds = f"{round_number} round{'' if round_number == 1 else 's'}"
+        self._last_detail = f"{rounds}, {replies}, loss {shown_loss}"
         failures = f", {self._n_failures} failed" if self._n_failures else ""
         self._bars.update(
             self._task,
@@ -174,9 +176,7 @@ def _arms_table(results: Results, width: int) -> Table:
     table = _table("Scores out of time, all participants", "the best of a column is marked *")
     table.add_column("arm", no_wrap=True)
     for column in columns:
-        unit = f"[{column.metric.unit}]" if column.metric.unit else ""
-        header = "\n".join(part for part in (column.metric.title, column.level_text, unit) if part)
-        table.add_column(Text(header), justify="right", no_wrap=True)
+        table.add_column(Text("\n".join(_head(column))), justify="right", no_wrap=True)
     best = [best_arm(results, column) for column in columns]
     for arm in results.arms:
         cells = [
@@ -193,26 +193,30 @@ def _comparisons_table(results: Results, found: tuple[Comparison, ...]) -> Table
     mark = "hardest baseline marked <"
     table = _table("Federated against each arm, positive = federated better", mark)
     table.add_column("against", no_wrap=True)
-    for title in ("gain", "95 % interval", "t", "better off", "worst"):
-        table.add_column(title, justify="right", no_wrap=True)
+    headline = results.headline
+    # A long unit has its place in the head, or the table is too wide.
+    unit = "" if headline.relative or not headline.unit else f"\n[{headline.unit}]"
+    for title in (f"gain{unit}", f"95 % interval{unit}", "t", "better off", f"worst{unit}"):
+        table.add_column(Text(title), justify="right", no_wrap=True)
     for comparison in found:
         name = _arm_name(comparison.against)
         if comparison.against == hardest:
             name.append(" <", style="bold")
-        table.add_row(name, *comparison_cells(comparison))
+        table.add_row(name, *comparison_cells(comparison, has_unit=not unit))
     return table
 
 
-def comparison_cells(comparison: Comparison) -> tuple[str, str, str, str, str]:
+def comparison_cells(
+    comparison: Comparison, *, has_unit: bool = True
+) -> tuple[str, str, str, str, str]:
     """Gain, interval, t, share better off and worst gain, as text."""
-    has_interval = comparison.low is not None and comparison.high is not None
-    low, high = (percent_text(end, is_signed=True) for end in (comparison.low, comparison.high))
+    headline, low, high = comparison.headline, comparison.low, comparison.high
     return (
-        percent_text(comparison.gain, is_signed=True),
-        f"{low.removesuffix(' %')} to {high}" if has_interval else MISSING,
+        gain_text(headline, comparison.gain, has_unit=has_unit),
+        interval_text(headline, low, high, has_unit=has_unit),
         MISSING if comparison.t is None else number_text(comparison.t, 1, is_signed=True),
         percent_text(comparison.share_better, 0),
-        percent_text(comparison.worst_gain, is_signed=True),
+        gain_text(headline, comparison.worst_gain, has_unit=has_unit),
     )
 
 
@@ -242,11 +246,23 @@ def _fitting(results: Results, width: int) -> tuple[Column, ...]:
     """The columns that fit beside the arm's name, those at the headline's level first of all."""
     columns = summary_columns(results)
     level = results.headline.level
-    left = width - 20
+    margins, gap = 2, 3
+    left = width - margins - max(len(describe_arm(arm).title) for arm in results.arms)
     chosen = set()
     for column in sorted(columns, key=lambda column: column.level not in (level, None)):
-        left -= max(len(column.metric.title), len(column.level_text), 9) + 3
+        left -= gap + _width(results, column)
         if left < 0:
             break
         chosen.add(column.title)
     return tuple(column for column in columns if column.title in chosen)
+
+
+def _width(results: Results, column: Column) -> int:
+    """Characters of the widest cell or line of the head."""
+    cells = (_score(results, arm, column, is_best=True).plain for arm in results.arms)
+    return max(map(len, (*_head(column), *cells)))
+
+
+def _head(column: Column) -> tuple[str, ...]:
+    unit = f"[{column.metric.unit}]" if column.metric.unit else ""
+    return tuple(line for line in (column.metric.title, column.level_text, unit) if line)

@@ -12,8 +12,8 @@ from fedtrade.report.arms import ROLE_TITLES, arm_colour, describe_arm, hardest_
 from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import Comparison, compare, comparisons
 from fedtrade.report.console import comparison_cells
+from fedtrade.report.gains import comparison_glossary, gain_text
 from fedtrade.report.known_metrics import (
-    COMPARISON_GLOSSARY,
     MISSING,
     Column,
     all_columns,
@@ -107,9 +107,9 @@ def _tiles(results: Results) -> Iterator[tuple[str, str]]:
     for arm in dict.fromkeys(arm for arm in (hardest, "local_tuned") if arm):
         found = compare(results, arm)
         if found.gain is not None:
-            yield percent_text(found.gain, is_signed=True), _gain_caption(found, arm == hardest)
+            yield gain_text(headline, found.gain), _gain_caption(found, arm == hardest)
     if hardest and (found := compare(results, hardest)).share_better is not None:
-        worst = percent_text(found.worst_gain, is_signed=True)
+        worst = gain_text(headline, found.worst_gain)
         title = describe_arm(hardest).title
         text = f"of participants better off than with {title}; the worst: {typographic(worst)}"
         yield percent_text(found.share_better, 0), text
@@ -364,7 +364,7 @@ def _reading(results: Results) -> Iterator[str]:
     shown = dict.fromkeys(column.metric for column in all_columns(results))
     terms = [(known.title, known.explanation) for known in shown if known.explanation]
     if comparisons(results):
-        terms += COMPARISON_GLOSSARY
+        terms += comparison_glossary(results.headline)
     yield page.definitions(terms)
     arms = [(a.title, a.explanation) for a in map(describe_arm, results.arms) if a.explanation]
     if arms:

@@ -1,6 +1,7 @@
 """How each metric is called, shown and read: one table for console, page and model card."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedtrade.report.results import FEDERATED, Headline, Results, levels
@@ -9,6 +10,7 @@ MISSING = "n/a"
 
 Better = Literal["lower", "higher", "level", "neither"]
 LevelKind = Literal["probability", "bars", "cost"]
+SummaryLevels = Literal["all", "headline", "headline and zero", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,7 @@ class KnownMetric:
     """Presentation of a metric: shown as `value * scale` with `digits` decimals in `unit`.
 
     `better` says which values are good; "level" is a rate that should equal its level.
+    `summary` says which levels a short table shows, and `noun` is the name in a sentence.
     """
 
     name: str
@@ -27,7 +30,8 @@ class KnownMetric:
     signed: bool = False
     better: Better = "neither"
     level_kind: LevelKind = "probability"
-    is_in_summary: bool = True
+    summary: SummaryLevels = "headline"
+    noun: str = ""
 
 
 # In the order of the columns.
@@ -40,6 +44,8 @@ _TABLE = (
         unit="bp",
         scale=1e4,
         better="lower",
+        summary="all",
+        noun="VaR pinball",
     ),
     KnownMetric(
         "fz0",
@@ -57,20 +63,21 @@ _TABLE = (
         unit="%",
         scale=100.0,
         better="level",
+        noun="hit rate",
     ),
     KnownMetric(
         "kupiec_p",
         "Kupiec p",
         "p-value of the test that the hit rate equals its level (Kupiec 1995). Below 0.05 the "
         "difference is unlikely to be chance.",
-        is_in_summary=False,
+        summary="none",
     ),
     KnownMetric(
         "christoffersen_p",
         "Christoffersen p",
         "p-value of the test that breaches come at the right rate and not in clusters "
         "(Christoffersen 1998, conditional coverage). Below 0.05 they probably do not.",
-        is_in_summary=False,
+        summary="none",
     ),
     KnownMetric(
         "acerbi_szekely_z2",
@@ -78,13 +85,13 @@ _TABLE = (
         "Test statistic for expected shortfall (Acerbi and Szekely 2014). Near 0 when the "
         "forecast is right, clearly negative when losses were worse than forecast.",
         signed=True,
-        is_in_summary=False,
+        summary="none",
     ),
     KnownMetric(
         "acerbi_szekely_p",
         "Acerbi-Szekely p",
         "p-value of that statistic. Below 0.05 expected shortfall was probably understated.",
-        is_in_summary=False,
+        summary="none",
     ),
     KnownMetric(
         "qlike",
@@ -94,6 +101,7 @@ _TABLE = (
         digits=4,
         better="lower",
         level_kind="bars",
+        summary="all",
     ),
     KnownMetric(
         "log_mse",
@@ -102,6 +110,7 @@ _TABLE = (
         digits=4,
         better="lower",
         level_kind="bars",
+        noun="log MSE",
     ),
     KnownMetric(
         "mse",
@@ -121,6 +130,7 @@ _TABLE = (
         signed=True,
         better="higher",
         level_kind="cost",
+        noun="net return",
     ),
     KnownMetric(
         "rank_ic",
@@ -136,7 +146,7 @@ _TABLE = (
         "Rank IC t",
         "The mean rank IC over its standard error. Below 2 it may be chance.",
         signed=True,
-        is_in_summary=False,
+        summary="none",
     ),
     KnownMetric(
         "pooled_ic",
@@ -146,7 +156,7 @@ _TABLE = (
         digits=4,
         signed=True,
         better="higher",
-        is_in_summary=False,
+        summary="none",
     ),
     KnownMetric(
         "net_sharpe",
@@ -156,6 +166,8 @@ _TABLE = (
         signed=True,
         better="higher",
         level_kind="cost",
+        summary="headline and zero",
+        noun="net Sharpe ratio",
     ),
     KnownMetric(
         "psr",
@@ -166,6 +178,7 @@ _TABLE = (
         scale=100.0,
         digits=1,
         level_kind="cost",
+        summary="none",
     ),
     KnownMetric(
         "dsr",
@@ -193,36 +206,17 @@ _TABLE = (
         scale=100.0,
         digits=1,
         level_kind="cost",
+        summary="none",
     ),
     KnownMetric(
         "n_trials",
         "Trials",
         "Number of configurations that were tried; it deflates the Sharpe ratio.",
         digits=0,
-        is_in_summary=False,
+        summary="none",
     ),
 )
 KNOWN_METRICS = {known.name: known for known in _TABLE}
-
-COMPARISON_GLOSSARY = (
-    (
-        "Gain",
-        "Relative improvement of the federated model over the other arm in the headline score, "
-        "on the same days and assets. Positive means that federated is better.",
-    ),
-    (
-        "95 % interval",
-        "Block-bootstrap interval of the gain. An interval that contains 0 is no evidence "
-        "either way.",
-    ),
-    (
-        "t",
-        "The mean paired difference over its standard error. Beyond 2 in absolute value it is "
-        "unlikely to be chance.",
-    ),
-    ("Better off", "Share of participants whose own score is better under the federated model."),
-    ("Worst", "Gain of the participant that fares worst; negative means it is worse off."),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,17 +258,47 @@ class Column:
 
 
 def describe(name: str, headline: Headline) -> KnownMetric:
-    """Presentation of a metric; one that is not in the table gets its name as its title."""
+    """Presentation of a metric; one that is not in the table gets its name as its title.
+
+    The headline metric is shown in the headline's unit, if it names one.
+    """
+    is_headline = name == headline.metric
     if name in KNOWN_METRICS:
-        return KNOWN_METRICS[name]
+        known = KNOWN_METRICS[name]
+        if is_headline and headline.unit:
+            return replace(known, unit=headline.unit, scale=headline.scale)
+        return known
     title = name.replace("_", " ")
-    if name != headline.metric:
-        return KnownMetric(name, title, "", digits=4, is_in_summary=False)
+    if not is_headline:
+        return KnownMetric(name, title, "", digits=4, summary="none")
     better: Better = "lower" if headline.lower_is_better else "higher"
     text = f"The headline score of this task. {'Smaller' if better == 'lower' else 'Larger'} "
     return KnownMetric(
-        name, title, text + "is better.", headline.unit, headline.scale, digits=4, better=better
+        name,
+        title,
+        text + "is better.",
+        headline.unit,
+        headline.scale,
+        digits=4,
+        better=better,
+        summary="all",
     )
+
+
+def headline_title(headline: Headline) -> str:
+    """The headline score as it is called in a sentence, such as `net return at 5 bp cost`."""
+    known = describe(headline.metric, headline)
+    name = known.noun or known.title
+    if headline.level is None:
+        return name
+    level = level_text(known, headline.level)
+    match known.level_kind:
+        case "probability":
+            return f"{level} {name}"
+        case "bars":
+            return f"{name}, {level} ahead"
+        case "cost":
+            return f"{name} at {level} cost"
 
 
 def all_columns(results: Results) -> tuple[Column, ...]:
@@ -290,18 +314,32 @@ def all_columns(results: Results) -> tuple[Column, ...]:
 
 
 def summary_columns(results: Results) -> tuple[Column, ...]:
-    """Columns for a short table: the headline metric at each level, others at one level."""
-    columns = [c for c in all_columns(results) if c.metric.is_in_summary]
-    headline = results.headline
+    """Columns for a short table, with the levels that each metric's `summary` asks for."""
+    columns = all_columns(results)
 
     def is_wanted(column: Column) -> bool:
-        if column.metric.name in (headline.metric, "net_sharpe"):
-            return True
         of_metric = [c.level for c in columns if c.metric == column.metric]
-        wanted = headline.level if headline.level in of_metric else of_metric[0]
-        return column.level == wanted
+        return column.level in _summary_levels(column.metric, of_metric, results.headline.level)
 
-    return tuple(c for c in columns if is_wanted(c))
+    return tuple(column for column in columns if is_wanted(column))
+
+
+def _summary_levels(
+    known: KnownMetric, recorded: Sequence[float | None], headline: float | None
+) -> Sequence[float | None]:
+    """Levels for a short table; `recorded` is ascending and not empty."""
+    # Without the headline's level the strictest one is shown, which for costs is the largest.
+    strictest = recorded[-1] if known.level_kind == "cost" else recorded[0]
+    at_headline = headline if headline in recorded else strictest
+    match known.summary:
+        case "all":
+            return recorded
+        case "headline":
+            return (at_headline,)
+        case "headline and zero":
+            return (0.0, at_headline)
+        case "none":
+            return ()
 
 
 def best_arm(results: Results, column: Column) -> str | None:

@@ -7,8 +7,8 @@ fragments made by these functions.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 
+from fedtrade.report.page_style import STYLE_SHEET
 from fedtrade.report.theme import css_variables
 
 _PANEL = {"light": "#f5f7f9", "dark": "#1d242d"}
@@ -31,10 +31,9 @@ def page(title: str, html: Iterable[str]) -> str:
 
 def _style_sheet() -> str:
     light, dark = (f"{css_variables(s)} --panel: {_PANEL[s]};" for s in ("light", "dark"))
-    css = files("fedtrade.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         f":root {{ {light} }}\n"
-        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{css}"
+        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{STYLE_SHEET}"
     )
 
 

@@ -4,7 +4,7 @@ Matplotlib is imported only when something is drawn. Call these inside `theme.to
 `theme.to_png` or `theme.style`, which set the look.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from fedtrade.report.arms import arm_colour, describe_arm, hardest_baseline
 from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import Comparison, comparisons, participant_gains
+from fedtrade.report.gains import gain_scale, gain_text, gain_unit
 from fedtrade.report.known_metrics import KNOWN_METRICS, describe, level_text, percent_text
 from fedtrade.report.page import typographic
-from fedtrade.report.results import FEDERATED, ForecastPath, Results, Round
+from fedtrade.report.results import FEDERATED, ForecastPath, Headline, Results, Round
 from fedtrade.report.theme import BREACH, GRID, INK, MUTED, PAPER, RETURNS, to_png
 
 if TYPE_CHECKING:
@@ -71,12 +72,16 @@ def draw_gains(
 def draw_intervals(
     axes: "Axes", labels: Sequence[str], found: Sequence[Comparison], colours: Sequence[str]
 ) -> None:
-    """Dots with whiskers from the bottom up; hollow where the interval contains zero."""
+    """Dots with whiskers from the bottom up; hollow where the interval contains zero.
+
+    All of `found` are of one headline score.
+    """
+    headline = found[0].headline
     axes.axvline(0.0, color=MUTED.light, linewidth=1.0)
     axes.grid(visible=False, axis="y")
     for height, (comparison, colour) in enumerate(zip(found, colours, strict=True)):
-        gain = _percent(comparison.gain)
-        low, high = _percent(comparison.low), _percent(comparison.high)
+        ends = (comparison.gain, comparison.low, comparison.high)
+        gain, low, high = gain_scale(headline) * _numbers(ends)
         axes.plot([low, high], [height, height], color=colour, linewidth=2.0)
         is_clear = comparison.is_decided or comparison.low is None
         axes.plot(
@@ -89,7 +94,7 @@ def draw_intervals(
             markeredgewidth=1.6,
         )
         axes.annotate(
-            typographic(percent_text(comparison.gain, is_signed=True)),
+            typographic(gain_text(headline, comparison.gain)),
             (gain if comparison.high is None else high, height),
             xytext=(8, 0),
             textcoords="offset points",
@@ -99,7 +104,7 @@ def draw_intervals(
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", labelcolor=INK.light)
     axes.set_ylim(-0.6, max(len(labels), 1) - 0.25)
-    _percent_axis(axes, "federated better →")
+    _gain_axis(axes, headline, "federated better →")
 
 
 def draw_participants(figure: "Figure", results: Results, against: Sequence[str]) -> None:
@@ -108,17 +113,17 @@ def draw_participants(figure: "Figure", results: Results, against: Sequence[str]
     for axes, arm in zip(panels, against, strict=True):
         gains = participant_gains(results, arm)
         if len(gains) > MAX_NAMED_PARTICIPANTS:
-            draw_gain_histogram(axes, gains)
+            draw_gain_histogram(axes, gains, results.headline)
         else:
-            draw_gain_bars(axes, gains)
+            draw_gain_bars(axes, gains, results.headline)
         title = describe_arm(arm).title
         n_better = sum(gain > 0 for gain in gains.values())
         axes.set_title(f"Against {title}: {n_better:,} of {len(gains):,} better off")
 
 
-def draw_gain_bars(axes: "Axes", gains: dict[str, float]) -> None:
+def draw_gain_bars(axes: "Axes", gains: Mapping[str, float], headline: Headline) -> None:
     """One bar a participant, the best on top; the worst is labelled with its gain."""
-    values = [100.0 * gain for gain in gains.values()]
+    values = [gain_scale(headline) * gain for gain in gains.values()]
     better, worse = arm_colour(FEDERATED).light, BREACH.light
     axes.barh(range(len(values)), values, color=[better if v >= 0 else worse for v in values])
     axes.axvline(0.0, color=MUTED.light, linewidth=1.0)
@@ -126,10 +131,10 @@ def draw_gain_bars(axes: "Axes", gains: dict[str, float]) -> None:
     axes.set_yticks(range(len(values)), [_shortened(name) for name in gains])
     axes.set_ylabel("participant")
     axes.set_ylim(-0.6, max(len(values), 3) - 0.4)
-    _percent_axis(axes, "gain")
+    _gain_axis(axes, headline, "gain")
     if values:
         axes.annotate(
-            typographic(f"worst {percent_text(values[0] / 100, is_signed=True)}"),
+            typographic(f"worst {gain_text(headline, next(iter(gains.values())))}"),
             (max(values[0], 0.0), 0),
             xytext=(5, 0),
             textcoords="offset points",
@@ -138,9 +143,9 @@ def draw_gain_bars(axes: "Axes", gains: dict[str, float]) -> None:
         )
 
 
-def draw_gain_histogram(axes: "Axes", gains: dict[str, float]) -> None:
+def draw_gain_histogram(axes: "Axes", gains: Mapping[str, float], headline: Headline) -> None:
     """Distribution of the participants' gains, for many participants; the worst is named."""
-    values = 100.0 * np.array(list(gains.values()))
+    values = gain_scale(headline) * np.array(list(gains.values()))
     # Bins that have an edge at zero, so that no bar mixes both kinds.
     step = max(float(np.ptp(values)) / 30.0, 1e-6)
     edges = step * np.arange(np.floor(values.min() / step), np.ceil(values.max() / step) + 1.5)
@@ -153,8 +158,8 @@ def draw_gain_histogram(axes: "Axes", gains: dict[str, float]) -> None:
     axes.grid(visible=False, axis="x")
     worst = next(iter(gains))
     axes.set_ylabel("participants")
-    gain = typographic(percent_text(gains[worst], is_signed=True))
-    _percent_axis(axes, f"gain (worst: participant {_shortened(worst)}, {gain})")
+    gain = typographic(gain_text(headline, gains[worst]))
+    _gain_axis(axes, headline, f"gain (worst: participant {_shortened(worst)}, {gain})")
 
 
 def draw_path(axes: "Axes", path: ForecastPath) -> None:
@@ -226,14 +231,16 @@ def draw_score_difference(axes: "Axes", results: Results, against: str) -> None:
     sign = headline.scale if headline.lower_is_better else -headline.scale
     ours, theirs = (_numbers(daily.scores[arm]) for arm in (FEDERATED, against))
     difference = np.cumsum(np.nan_to_num(sign * (theirs - ours)))
-    bars = _times(daily.bars)
+    bars, difference = _broken(_times(daily.bars), difference)
     colour = arm_colour(FEDERATED).light
     axes.fill_between(bars, difference, 0.0, color=colour, alpha=0.12, linewidth=0)
     axes.plot(bars, difference, color=colour)
     axes.axhline(0.0, color=MUTED.light, linewidth=1.0)
     axes.set_title(f"Cumulated advantage over {describe_arm(against).title}")
-    unit = f", {headline.unit}" if headline.unit else ""
-    axes.set_ylabel(f"{describe(headline.metric, headline).title}{unit}")
+    # A sum of scores per day is not per day.
+    unit = headline.unit.removesuffix("/day")
+    title = describe(headline.metric, headline).title
+    axes.set_ylabel(f"{title}, {unit}" if unit else title)
     _time_axis(axes, bars)
 
 
@@ -241,10 +248,6 @@ def opponents(results: Results) -> tuple[str, ...]:
     """Arms worth a panel of participants: the tuned local model and the hardest baseline."""
     wanted = dict.fromkeys(arm for arm in ("local_tuned", hardest_baseline(results)) if arm)
     return tuple(arm for arm in wanted if participant_gains(results, arm))
-
-
-def _percent(fraction: float | None) -> float:
-    return float("nan") if fraction is None else 100.0 * fraction
 
 
 def _numbers(values: Iterable[float | None]) -> NDArray[np.float64]:
@@ -274,11 +277,14 @@ def _shortened(name: str, length: int = 24) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def _percent_axis(axes: "Axes", label: str) -> None:
-    from matplotlib.ticker import StrMethodFormatter
+def _gain_axis(axes: "Axes", headline: Headline, label: str) -> None:
+    """An axis of shown gains: per cent at every tick, any other unit beside the label."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.6g} %"))
-    axes.set_xlabel(label)
+    unit = gain_unit(headline)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.6g} %" if unit == "%" else "{x:.6g}"))
+    axes.set_xlabel(label if unit in ("%", "") else f"{label}, {unit}")
     axes.margins(x=0.12)
 
 

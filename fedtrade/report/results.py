@@ -82,13 +82,17 @@ class _Record(BaseModel):
 
 
 class Headline(_Record):
-    """The score by which the run is judged, and how to show it: `value * scale` in `unit`."""
+    """The score by which the run is judged, and how to show it: `value * scale` in `unit`.
+
+    A gain is a share of the other arm's score if `relative`, or else a plain difference.
+    """
 
     metric: str
     level: Number = None
     unit: str = ""
     scale: Annotated[float, BeforeValidator(_plain), Field(gt=0, allow_inf_nan=False)] = 1.0
     lower_is_better: bool = True
+    relative: bool = True
 
 
 class Episode(_Record):

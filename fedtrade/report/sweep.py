@@ -20,6 +20,7 @@ from fedtrade.report.arms import describe_arm, hardest_baseline
 from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import Comparison, compare
 from fedtrade.report.console import comparison_cells
+from fedtrade.report.gains import gain_scale, gain_unit
 from fedtrade.report.known_metrics import MISSING, Column, describe
 from fedtrade.report.results import FEDERATED, Results, metric, read_results
 from fedtrade.report.settings_text import flatten
@@ -131,9 +132,9 @@ def print_sweep(sweep: Sweep, console: Console | None = None) -> None:
 def sweep_report(sweep: Sweep) -> str:
     """The sweep as a self-contained HTML page: a plot of the gains and the table."""
     html = [page.element("div", "fedtrade sweep", "kicker"), page.element("h1", _title(sweep))]
-    shown = [row for row in sweep.rows if row.comparison and row.comparison.gain is not None]
-    if shown:
-        html += [page.element("h2", "Gain in each run"), _gains_figure(shown)]
+    figures = _gains_figures(sweep.rows)
+    if figures:
+        html += [page.element("h2", "Gain in each run"), *figures]
     rows = [_html_row(row) for row in sweep.rows]
     n_text = 1 + len(sweep.keys)
     head = ["Run", *map(_short_key, sweep.keys), "Federated", "Against", *_COMPARISON_HEAD]
@@ -143,13 +144,24 @@ def sweep_report(sweep: Sweep) -> str:
     return page.page("fedtrade: sweep", html)
 
 
-def _gains_figure(rows: Sequence[SweepRow]) -> str:
+def _gains_figures(rows: Sequence[SweepRow]) -> list[str]:
+    """A figure for each unit of the gains, most often one."""
+    by_unit: dict[tuple[str, float], list[tuple[SweepRow, Comparison]]] = {}
+    for row in rows:
+        if row.comparison is not None and row.comparison.gain is not None:
+            headline = row.comparison.headline
+            unit = gain_unit(headline), gain_scale(headline)
+            by_unit.setdefault(unit, []).append((row, row.comparison))
+    return [_gains_figure(drawn, f"sweep{n}") for n, drawn in enumerate(by_unit.values())]
+
+
+def _gains_figure(rows: Sequence[tuple[SweepRow, Comparison]], name: str) -> str:
     from fedtrade.report.arms import arm_colour
     from fedtrade.report.plots import draw_intervals
     from fedtrade.report.theme import to_svg
 
     # Intervals are drawn from the bottom up; the first run belongs on top.
-    drawn = [(row, row.comparison) for row in reversed(rows) if row.comparison]
+    drawn = rows[::-1]
     svg = to_svg(
         lambda figure: draw_intervals(
             figure.add_subplot(),
@@ -159,7 +171,7 @@ def _gains_figure(rows: Sequence[SweepRow]) -> str:
         ),
         width=9.4,
         height=1.0 + 0.36 * len(drawn),
-        name="sweep",
+        name=name,
     )
     return page.figure(
         svg,

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from fedtrade.report.arms import describe_arm, hardest_baseline
-from fedtrade.report.comparisons import Comparison, compare, participant_gains
-from fedtrade.report.known_metrics import number_text, percent_text
-from fedtrade.report.results import Results
+from fedtrade.report.comparisons import Comparison, compare, comparisons, participant_gains
+from fedtrade.report.gains import gain_text, interval_text
+from fedtrade.report.known_metrics import Column, describe, headline_title
+from fedtrade.report.results import FEDERATED, Results, metric
 from fedtrade.settings import Settings
-from fedtrade.tasks.task import Headline, Task
 
-__all__ = ["headline_title", "verdict"]
+__all__ = ["verdict"]
 
 OWN_MODEL = "local_tuned"
 
 
-def verdict(results: Results, settings: Settings, task: Task) -> tuple[str, tuple[str, ...]]:
+def verdict(results: Results, settings: Settings) -> tuple[str, tuple[str, ...]]:
     """The verdict and the notes that a reader must not miss.
 
     The verdict says how many participants are better or worse off than with their own tuned
@@ -30,19 +30,13 @@ def verdict(results: Results, settings: Settings, task: Task) -> tuple[str, tupl
         return "Nothing to compare: no federated model was scored beside another.", ()
     is_cold_start = settings.federation.setting == "cold_start"
     gains = tuple(participant_gains(results, found[0].against).values())
-    changes = ", ".join(_change(comparison, task.headline, len(gains)) for comparison in found)
-    title = headline_title(task.headline)
+    changes = ", ".join(_change(comparison, len(gains)) for comparison in found)
+    title = headline_title(results.headline)
+    title += "," if "," in title else ""
     sentence = (
         f"{_headcount(gains, 'newcomer' if is_cold_start else 'participant')}: {title} {changes}."
     )
     return sentence, tuple(_notes(results, found, len(gains)))
-
-
-def headline_title(headline: Headline) -> str:
-    """The headline score as it is called in a sentence."""
-    if headline.metric == "pinball" and headline.level is not None:
-        return f"{100 * headline.level:g} % VaR pinball"
-    return headline.metric.replace("_", " ")
 
 
 def _headcount(gains: Sequence[float], who: str) -> str:
@@ -62,15 +56,11 @@ def _are(n: int) -> str:
     return "is" if n == 1 else "are"
 
 
-def _change(comparison: Comparison, headline: Headline, n_participants: int) -> str:
+def _change(comparison: Comparison, n_participants: int) -> str:
     """The score's change, a falling loss being negative, and whether that is worse or chance."""
     assert comparison.gain is not None
-    change = -comparison.gain if headline.lower_is_better else comparison.gain
-    if headline.relative:
-        amount = percent_text(change, is_signed=True)
-    else:
-        number = number_text(headline.scale * change, 2, is_signed=True)
-        amount = f"{number} {headline.unit}".rstrip()
+    headline = comparison.headline
+    amount = gain_text(headline, -comparison.gain if headline.lower_is_better else comparison.gain)
     remarks = []
     if not comparison.is_decided:
         remarks.append("within chance")
@@ -96,6 +86,7 @@ def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -
             f"Against {' and '.join(undecided)} the 95 % interval of the gain holds zero: this "
             "run does not show a difference."
         )
+    notes += [_other_federated(results, c) for c in comparisons(results) if _is_overtaken(c)]
     if results.failures:
         first = results.failures[0]
         n = len(results.failures)
@@ -105,3 +96,27 @@ def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -
             f"{first.reason.rstrip('.')}."
         )
     return notes
+
+
+def _is_overtaken(comparison: Comparison) -> bool:
+    """Whether this is another arm trained together, and better than the federated one."""
+    is_federated = describe_arm(comparison.against).role == "federated"
+    return is_federated and comparison.gain is not None and comparison.gain < 0.0
+
+
+def _other_federated(results: Results, comparison: Comparison) -> str:
+    headline = results.headline
+    column = Column(describe(headline.metric, headline), headline.level)
+    theirs, ours = (
+        column.text(metric(results, arm, headline.metric, headline.level))
+        for arm in (comparison.against, FEDERATED)
+    )
+    scores = f"{theirs} against {ours} {column.metric.unit}".rstrip()
+    gain = gain_text(headline, comparison.gain)
+    interval = interval_text(headline, comparison.low, comparison.high)
+    chance = "" if comparison.is_decided else ", within chance"
+    return (
+        f"{describe_arm(comparison.against).title} does better than the federated network in "
+        f"{headline_title(headline)}: {scores} (gain of the network {gain}, 95 % interval "
+        f"{interval}{chance})."
+    )

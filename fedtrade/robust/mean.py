@@ -36,4 +36,5 @@ def weighted_mean(
     total = weights.sum()
     if not (np.isfinite(weights).all() and (weights >= 0.0).all() and total > 0.0):
         raise ValueError(f"weights must be finite, not negative and not all zero, got {weights}.")
-    return ((weights / total) @ updates.astype(np.float64)).astype(np.float32)
+    mean: NDArray[np.float32] = ((weights / total) @ updates.astype(np.float64)).astype(np.float32)
+    return mean

@@ -97,4 +97,5 @@ def fit_tuned(
     with torch.no_grad():
         losses = [loss_of(torch.from_numpy(vector), later).numpy() for vector in candidates]
     chosen = strongest_within_one_error(np.stack(losses), later.label_bars, horizon_bars)
-    return fit(examples, (shrinkages[chosen],))[0]
+    (vector,) = fit(examples, (shrinkages[chosen],))
+    return np.asarray(vector, dtype=np.float32)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from fedtrade.baselines import NAIVE_FORECASTERS, TailForecast, har_mix_variance
@@ -220,16 +220,14 @@ class Risk:
         return self._head.losses(shape, examples.log_base + correction, examples.returns)
 
     def _network_and_shape(self, vector: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The logarithm of the correction (n,), and the parameters of the head."""
+        """The logarithm of the correction (..., n), and the parameters of the head."""
         split = self._network.n_params
-        correction = self._network(vector[:split], features)[:, 0]
-        return torch.clamp(correction, -LIMIT, LIMIT), vector[split:]
+        correction = self._network(vector[..., :split], features)[..., 0]
+        return torch.clamp(correction, -LIMIT, LIMIT), vector[..., split:]
 
     # --- evaluation -----------------------------------------------------------------------------
 
-    def evaluate(
-        self, sample: Sample, shared: Shared, models: Mapping[str, Model]
-    ) -> Evaluation:
+    def evaluate(self, sample: Sample, shared: Shared, models: Mapping[str, Model]) -> Evaluation:
         """Score naive forecasts, the models given, and models trained on this sample alone."""
         inputs = self._inputs(sample, shared)
         forecasts = self._naive(inputs.returns, sample)
@@ -256,9 +254,7 @@ class Risk:
             ),
         )
 
-    def scores(
-        self, totals: NDArray[np.float64], daily: NDArray[np.float64]
-    ) -> Sequence[Score]:
+    def scores(self, totals: NDArray[np.float64], daily: NDArray[np.float64]) -> Sequence[Score]:
         """Proper scores and coverage tests at each level, from the totals."""
         by_level = totals.reshape(len(self.levels), len(TAIL_TOTALS))
         return [
@@ -266,6 +262,10 @@ class Risk:
             for level, row in zip(self.levels, by_level, strict=True)
             for metric, value in tail_metrics(row, level).items()
         ]
+
+    def notes(self, daily: Mapping[str, ArrayLike]) -> tuple[str, ...]:
+        """Nothing beyond the verdict."""
+        return ()
 
     def forecast(self, model: Model, sample: Sample, shared: Shared) -> Sequence[Forecast]:
         """VaR and ES of each asset's next return at each level."""
@@ -337,17 +337,13 @@ class Risk:
         state = volatility_state(returns)
         return _Inputs(returns, self._base(returns, state), _raw_features(state, sample, shared))
 
-    def _base(
-        self, returns: NDArray[np.float64], state: VolatilityState
-    ) -> NDArray[np.float64]:
+    def _base(self, returns: NDArray[np.float64], state: VolatilityState) -> NDArray[np.float64]:
         if self._base_volatility == "ewma":
             return state.s11
         return np.maximum(np.sqrt(har_mix_variance(returns)), LEAST_VOLATILITY)
 
 
-def _raw_features(
-    state: VolatilityState, sample: Sample, shared: Shared
-) -> NDArray[np.float64]:
+def _raw_features(state: VolatilityState, sample: Sample, shared: Shared) -> NDArray[np.float64]:
     """Own features and the nowcast side by side, shape (n_bars, n_assets, 9)."""
     own = state.own_features()
     nowcast = shared["nowcast"][sample.rows]

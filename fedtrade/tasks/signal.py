@@ -44,6 +44,7 @@ from fedtrade.tasks.local_training import fit_one, fit_tuned
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     Evaluation,
+    Forecast,
     Headline,
     LocalUpdate,
     Model,
@@ -268,7 +269,7 @@ class Signal:
 
     def _loss(self, vector: Tensor, examples: _Examples) -> Tensor:
         """Half the squared error of each example."""
-        score = self._network(vector, examples.features)[:, 0]
+        score = self._network(vector, examples.features)[..., 0]
         return 0.5 * (examples.labels - score).square()
 
     # --- evaluation -----------------------------------------------------------------------------
@@ -352,6 +353,21 @@ class Signal:
         if PLACEBO in daily:
             over_placebo = measure(ours - np.asarray(daily[PLACEBO], dtype=np.float64))
         return (edge_sentence(measure(ours), over_placebo),)
+
+    def forecast(self, model: Model, sample: Sample, shared: Shared) -> Sequence[Forecast]:
+        """Each asset's score for the next bar and the position that it asks for.
+
+        The position is where `trade_share` of the way leads to in the long run, as a fraction of
+        the capital, neutral among the sample's assets.
+        """
+        inputs = _inputs(sample, _market(sample, shared))
+        score = self._score(model, inputs)[-1:]
+        position = self._positions(score, inputs.volatility[-1:])
+        return [
+            Forecast(asset, quantity, None, float(values[0, k]))
+            for k, asset in enumerate(sample.panel.assets)
+            for quantity, values in (("score", score), ("position", position))
+        ]
 
     def _alone(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
         """Models that know no asset but the participant's own, by default and tuned."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fedtrade.errors import DataError
 from fedtrade.market.panel import Panel
@@ -95,7 +95,9 @@ class Sample:
                 f"no asset of {', '.join(panel.assets)} has a price at every bar from "
                 f"{calendar[0]} to {calendar[-1]}; use a shorter history or later origins."
             )
-        kept = tuple(asset for asset, keep in zip(panel.assets, whole, strict=True) if keep)
+        kept = tuple(
+            asset for asset, keep in zip(panel.assets, whole.tolist(), strict=True) if keep
+        )
         n_train = int(np.searchsorted(panel.bars, origin, "right"))
         return cls(panel.select(kept), rows, len(calendar), n_train, n_skip)
 
@@ -272,19 +274,22 @@ class Task(Protocol):
         """
         ...
 
-    def evaluate(
-        self, sample: Sample, shared: Shared, models: Mapping[str, Model]
-    ) -> Evaluation:
+    def evaluate(self, sample: Sample, shared: Shared, models: Mapping[str, Model]) -> Evaluation:
         """Score the given models, naive forecasts and models trained on the sample alone."""
         ...
 
-    def scores(
-        self, totals: NDArray[np.float64], daily: NDArray[np.float64]
-    ) -> Sequence[Score]:
+    def scores(self, totals: NDArray[np.float64], daily: NDArray[np.float64]) -> Sequence[Score]:
         """Metrics of one arm from its totals (n_totals,) and daily values (n_daily, n_bars).
 
         Called for each participant, and for all together with the added totals and the mean of
         the daily values over participants.
+        """
+        ...
+
+    def notes(self, daily: Mapping[str, ArrayLike]) -> tuple[str, ...]:
+        """Plain sentences that a reader must not miss, usually none.
+
+        `daily` holds the headline score by bar of each arm, the mean over participants.
         """
         ...
 

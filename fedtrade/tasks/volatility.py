@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from fedtrade.evaluation import log_squared_error, qlike
@@ -219,7 +219,7 @@ class Volatility:
         """QLIKE without its constant, added over horizons."""
         features, ratios = examples.tensors
         correction = self._network(vector, features)
-        return (ratios * torch.exp(-correction) + correction).sum(dim=1)
+        return (ratios * torch.exp(-correction) + correction).sum(dim=-1)
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -261,6 +261,10 @@ class Volatility:
             if n_log:
                 found.append(Score("log_mse", float(horizon), log_error / n_log))
         return found
+
+    def notes(self, daily: Mapping[str, ArrayLike]) -> tuple[str, ...]:
+        """Nothing beyond the verdict."""
+        return ()
 
     def forecast(self, model: Model, sample: Sample, shared: Shared) -> Sequence[Forecast]:
         """Volatility per bar of each asset over the bars that follow."""

@@ -38,9 +38,7 @@ def test_totals_by_hand() -> None:
     assert sums["hits"] == 2
     assert sums["pinball"] == pytest.approx(0.05 * 0.02 + 2 * 0.95 * 0.01)
     assert [sums[name] for name in ("n00", "n01", "n10", "n11")] == [0, 1, 0, 1]
-    assert sums["fz0"] == pytest.approx(
-        3 * (0.8 + np.log(0.025) - 1.0) + 2 * 0.01 / (0.05 * 0.025)
-    )
+    assert sums["fz0"] == pytest.approx(3 * (0.8 + np.log(0.025) - 1.0) + 2 * 0.01 / (0.05 * 0.025))
     assert scores.daily_pinball[:, 0] == pytest.approx([0.001, 0.0095, 0.0095])
 
 

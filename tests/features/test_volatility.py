@@ -99,8 +99,9 @@ def test_later_prices_change_nothing_before(
     changed = Panel(panel.bars, panel.assets, close)
     before = volatility_state(panel.returns())
     after = volatility_state(changed.returns())
-    for old, new in zip((*before, before.own_features()), (*after, after.own_features()),
-                        strict=True):
+    for old, new in zip(
+        (*before, before.own_features()), (*after, after.own_features()), strict=True
+    ):
         np.testing.assert_array_equal(new[:changed_from], old[:changed_from])
 
 

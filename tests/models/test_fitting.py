@@ -14,8 +14,8 @@ START = np.array([0.3, 0.3, -0.3], dtype=np.float32)
 
 
 def _squares(vector: Tensor) -> Tensor:
-    """A loss of two examples that is least at `TARGET`."""
-    return (SCALES * (vector - TARGET).square()).sum(dim=1)
+    """The loss of two examples, (..., 3) to (..., 2), that is least at `TARGET`."""
+    return (SCALES * (vector[..., None, :] - TARGET).square()).sum(dim=-1)
 
 
 def _fit(

@@ -50,6 +50,7 @@ def risk_content(n_participants: int = 10, n_episodes: int = 8, seed: int = 0) -
             "unit": "bp",
             "scale": 1e4,
             "lower_is_better": True,
+            "relative": True,
         },
         "episodes": [
             {
@@ -149,6 +150,59 @@ def _path(rng: np.random.Generator) -> dict[str, Any]:
         "es": list(1.25 * var),
         "level": 0.01,
     }
+
+
+def signal_content() -> dict[str, Any]:
+    """A run of the signal task: gains are differences; buying and holding is far ahead."""
+    net_returns = {
+        "buy_and_hold": 4.5e-4,
+        "reversal": 1.0e-4,
+        "local_tuned": -0.2e-4,
+        "federated": 0.5e-4,
+    }
+    metrics = []
+    for arm, value in net_returns.items():
+        for cost in (0.0, 1.0, 5.0, 10.0):
+            charged = value - (cost - 5.0) * 1e-6
+            metrics.append(_record(arm, "net_return", cost, "all", charged))
+            metrics += [
+                _record(arm, name, cost, "all", 0.3 - 0.01 * cost)
+                for name in ("net_sharpe", "psr", "dsr", "max_drawdown")
+            ]
+        metrics += [_record(arm, name, None, "all", 0.012) for name in ("rank_ic", "turnover")]
+        if arm == "federated":
+            continue
+        gain = net_returns["federated"] - value
+        for name, number in {
+            "gain": gain,
+            "gain_low": gain - 2e-4,
+            "gain_high": gain + 2e-4,
+            "t": 1.5,
+            "share_better": 0.5,
+            "worst_gain": gain - 1e-4,
+        }.items():
+            metrics.append(_record("federated", f"{name}_vs:{arm}", None, "all", number))
+        for k, shift in enumerate((-1e-4, 1e-4)):
+            metrics.append(_record("federated", f"gain_vs:{arm}", None, str(k), gain + shift))
+    days = [f"2001-03-0{day}" for day in range(1, 6)]
+    return risk_content(n_participants=1, n_episodes=1) | {
+        "task": "signal",
+        "headline": {
+            "metric": "net_return",
+            "level": 5.0,
+            "unit": "bp/day",
+            "scale": 1e4,
+            "lower_is_better": False,
+            "relative": False,
+        },
+        "metrics": metrics,
+        "series": {"daily": {"bars": days} | {arm: [v] * 5 for arm, v in net_returns.items()}},
+    }
+
+
+@pytest.fixture(scope="session")
+def signal() -> Results:
+    return parse_results(signal_content())
 
 
 @pytest.fixture(scope="session")

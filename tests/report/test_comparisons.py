@@ -51,6 +51,15 @@ def test_no_baseline_at_all(content: dict[str, Any]) -> None:
     assert hardest_baseline(parse_results(content)) is None
 
 
+def test_what_carries_the_markets_risk_is_no_baseline(content: dict[str, Any]) -> None:
+    content["headline"] |= {"metric": "net_return", "level": 5.0, "lower_is_better": False}
+    content["metrics"] = [
+        {"arm": arm, "metric": "net_return", "level": 5.0, "value": value}
+        for arm, value in (("buy_and_hold", 4e-4), ("momentum", -1e-4), ("reversal", 1e-5))
+    ]
+    assert hardest_baseline(parse_results(content)) == "reversal"
+
+
 def test_unknown_arms_are_shown_by_their_name() -> None:
     assert describe_arm("my_garch").title == "my garch"
     assert arm_colour("my_garch") == ROLE_COLOURS["other"]

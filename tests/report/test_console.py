@@ -129,20 +129,29 @@ def test_the_best_score_and_the_hardest_baseline_are_marked(results: Results) ->
     assert sum("HAR-mix-t6 <" in line for line in lines) == 1
 
 
-def test_columns_follow_the_task(content: dict[str, Any]) -> None:
-    content["task"] = "signal"
-    content["headline"] = {"metric": "net_sharpe", "level": 5.0, "lower_is_better": False}
-    content["metrics"] = [
-        {"arm": "federated", "metric": "net_sharpe", "level": cost, "value": 0.4 - cost / 10}
-        for cost in (0.0, 1.0, 5.0, 10.0)
-    ]
+def test_gains_of_a_signal_are_in_the_unit_of_its_headline(signal: Results) -> None:
+    """Reversal earns 1.00 bp and federated 0.50; buying and holding is shown, but no baseline."""
     console = screen()
-    print_results(parse_results(content), console)
-    text = shown(console)
-    assert "Net Sharpe" in text
-    assert "10 bp" in text
-    assert "-0.60" in text
-    assert "Pinball" not in text
+    print_results(signal, console)
+    arms, against = shown(console).split("the best of a column")
+    assert max(len(line.rstrip()) for line in shown(console).splitlines()) <= 100
+    assert "[bp/day]" in arms
+    assert "Pinball" not in arms
+    row = next(line for line in against.splitlines() if "Reversal <" in line)
+    assert row.split("<")[1].split() == (
+        ["-0.50", "bp/day", "-2.50", "to", "+1.50", "bp/day", "+1.5", "50", "%", "-1.50", "bp/day"]
+    )
+    assert "Buy and hold  " in against
+
+
+def test_a_narrow_terminal_keeps_the_headlines_cost(signal: Results) -> None:
+    console = screen(80)
+    print_results(signal, console)
+    head, _ = shown(console).split("the best of a column")
+    assert max(len(line.rstrip()) for line in shown(console).splitlines()) <= 80
+    assert "…" not in shown(console)
+    for title in ("Net return", "Rank IC", "Net Sharpe", "DSR", "Turnover"):
+        assert head.count(title) == 1
 
 
 def test_users_names_are_no_markup(content: dict[str, Any]) -> None:

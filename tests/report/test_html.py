@@ -95,6 +95,23 @@ def test_the_numbers_are_there(document: str) -> None:
     assert '"history_days": 60' in text
 
 
+def test_gains_of_a_signal_are_in_the_unit_of_its_headline(signal: Results) -> None:
+    """Everywhere: in the tiles, the tables and the plots."""
+    document = report(signal)
+    checker, text = check(document)
+    tiles = document[document.index('class="tiles"') : document.index("What was run")]
+    assert "+0.50\u00a0bp/day</strong>" in tiles
+    assert "\u22120.50\u00a0bp/day</strong>" in tiles
+    assert "over Reversal, the hardest baseline (95 %: -2.50 to +1.50 bp/day" in text
+    assert "the worst: -1.50 bp/day" in text
+    assert checker.text.count("federated better \u2192, bp/day") == 1
+    assert checker.text.count("gain, bp/day") == 2
+    assert "less that of the other arm" in text
+    # Percentages are of participants, levels and shares only, not of gains.
+    assert "+0.0 %" not in text
+    assert "carries the market's risk" in text
+
+
 def test_each_shown_metric_is_explained(document: str) -> None:
     _, text = check(document)
     for words in ("Quantile loss of the VaR", "Fissler and Ziegel", "Kupiec 1995", "block boot"):

@@ -8,6 +8,7 @@ from fedtrade.report.known_metrics import (
     all_columns,
     best_arm,
     describe,
+    headline_title,
     level_text,
     number_text,
     percent_text,
@@ -15,15 +16,17 @@ from fedtrade.report.known_metrics import (
 )
 from fedtrade.report.results import Headline, Results, parse_results
 
+Records = tuple[str, str, float | None, float | None]
 
-def with_metrics(headline: str, *records: tuple[str, str, float | None, float | None]) -> Results:
+
+def with_metrics(headline: str, *records: Records, level: float | None = 0.01) -> Results:
     return parse_results(
         {
             "fedtrade_version": "0",
             "created": "",
             "task": "t",
             "verdict": "",
-            "headline": {"metric": headline, "level": 0.01},
+            "headline": {"metric": headline, "level": level},
             "metrics": [
                 {"arm": arm, "metric": name, "level": level, "value": value}
                 for arm, name, level, value in records
@@ -93,15 +96,64 @@ def test_columns_start_with_the_headline_and_leave_comparisons_out(results: Resu
     assert len(all_columns(results)) == 6 * 3
 
 
-def test_columns_of_another_task() -> None:
-    records: list[tuple[str, str, float | None, float | None]] = [
-        ("federated", "turnover", None, 0.2),
-        ("federated", "net_sharpe", 0.0, 0.3),
-        ("federated", "net_sharpe", 5.0, -0.2),
-        ("federated", "rank_ic", None, 0.003),
+def columns(headline: str, level: float | None, **recorded: list[float | None]) -> list[str]:
+    """Titles of the summary's columns of a run with these metrics at these levels."""
+    records: list[Records] = [
+        ("federated", name, at, 0.1) for name, levels in recorded.items() for at in levels
     ]
-    titles = [c.title for c in summary_columns(with_metrics("rank_ic", *records))]
-    assert titles == ["Rank IC", "Net Sharpe 0 bp", "Net Sharpe 5 bp", "Turnover"]
+    return [c.title for c in summary_columns(with_metrics(headline, *records, level=level))]
+
+
+def test_columns_of_a_trading_signal() -> None:
+    costs: list[float | None] = [0.0, 1.0, 5.0, 10.0]
+    names = ("net_return", "net_sharpe", "psr", "dsr", "max_drawdown")
+    recorded = dict.fromkeys(names, costs) | {
+        name: [None] for name in ("turnover", "rank_ic", "rank_ic_t", "n_trials")
+    }
+    assert columns("net_return", 5.0, **recorded) == [
+        "Net return 5 bp",
+        "Rank IC",
+        "Net Sharpe 0 bp",
+        "Net Sharpe 5 bp",
+        "DSR 5 bp",
+        "Turnover",
+    ]
+
+
+def test_columns_of_volatility_forecasts() -> None:
+    horizons: list[float | None] = [1.0, 5.0]
+    found = columns("qlike", 5.0, qlike=horizons, log_mse=horizons)
+    assert found == ["QLIKE 1 bar", "QLIKE 5 bars", "Log MSE 5 bars"]
+
+
+def test_without_the_headlines_level_the_strictest_one_is_shown() -> None:
+    found = columns("rank_ic", None, rank_ic=[None], net_return=[0.0, 5.0], hit_rate=[0.01, 0.05])
+    assert found == ["Rank IC", "Hit rate 1 %", "Net return 5 bp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "expected"),
+    [
+        ("pinball", 0.025, "2.5 % VaR pinball"),
+        ("fz0", 0.01, "1 % FZ0 loss"),
+        ("qlike", 5.0, "QLIKE, 5 bars ahead"),
+        ("log_mse", 1.0, "log MSE, 1 bar ahead"),
+        ("net_return", 5.0, "net return at 5 bp cost"),
+        ("rank_ic", None, "Rank IC"),
+        ("macro_f1", None, "macro f1"),
+    ],
+)
+def test_the_headline_has_a_name_in_a_sentence(
+    name: str, level: float | None, expected: str
+) -> None:
+    assert headline_title(Headline(metric=name, level=level)) == expected
+
+
+def test_the_headline_metric_is_shown_in_the_headlines_unit() -> None:
+    headline = Headline(metric="net_return", level=5.0, unit="bp/day", scale=1e4)
+    assert describe("net_return", headline).unit == "bp/day"
+    assert describe("pinball", headline) == KNOWN_METRICS["pinball"]
+    assert describe("net_return", Headline(metric="net_return")) == KNOWN_METRICS["net_return"]
 
 
 def test_an_unknown_headline_metric_uses_the_headline() -> None:

@@ -20,6 +20,11 @@ def test_the_card_says_what_how_good_and_how_to_load(results: Results) -> None:
         assert words in card
 
 
+def test_gains_of_a_signal_are_in_the_unit_of_its_headline(signal: Results) -> None:
+    expected = "| Reversal | -0.50 bp/day | -2.50 to +1.50 bp/day | +1.5 | 50 % | -1.50 bp/day |"
+    assert expected in model_card(signal)
+
+
 def test_rows_of_a_table_have_the_same_number_of_cells(results: Results) -> None:
     rows = [line for line in model_card(results).splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {7}

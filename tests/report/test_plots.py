@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fedtrade.report import plots
 from fedtrade.report.comparisons import comparisons, participant_gains
-from fedtrade.report.results import ForecastPath, Results, Round, parse_results
+from fedtrade.report.results import ForecastPath, Headline, Results, Round, parse_results
 from fedtrade.report.theme import style, to_svg
 
 
@@ -35,16 +35,45 @@ def test_gains_are_sorted_and_hollow_where_undecided(axes: Axes, results: Result
 
 def test_the_worst_participant_is_named(axes: Axes, results: Results) -> None:
     gains = participant_gains(results, "local_nowcast")
-    plots.draw_gain_bars(axes, gains)
+    plots.draw_gain_bars(axes, gains, results.headline)
     widths = [bar.get_width() for bar in axes.patches]
     np.testing.assert_allclose(widths, [100 * gain for gain in gains.values()])
     assert labels(axes) == list(gains)
     assert axes.texts[0].get_text() == "worst \u22122.0\u00a0%"
 
 
+def test_gains_that_are_differences_are_drawn_in_their_unit(axes: Axes, signal: Results) -> None:
+    plots.draw_gains(axes, [c for c in comparisons(signal) if c.against == "reversal"])
+    np.testing.assert_allclose(axes.lines[1].get_xdata(), [-2.5, 1.5])
+    assert axes.texts[0].get_text() == "\u22120.50\u00a0bp/day"
+    assert axes.get_xlabel() == "federated better \u2192, bp/day"
+    assert axes.xaxis.get_major_formatter()(0.5) == "0.5"
+
+
+def test_bars_that_are_differences_are_drawn_in_their_unit(axes: Axes, signal: Results) -> None:
+    plots.draw_gain_bars(axes, participant_gains(signal, "reversal"), signal.headline)
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [-1.5, 0.5])
+    assert axes.get_xlabel() == "gain, bp/day"
+    assert axes.texts[0].get_text() == "worst \u22121.50\u00a0bp/day"
+
+
+def test_a_histogram_of_differences_is_drawn_in_their_unit(axes: Axes, signal: Results) -> None:
+    gains = {str(k): k * 1e-4 for k in range(-1, 3)}
+    plots.draw_gain_histogram(axes, gains, signal.headline)
+    assert axes.patches[0].get_x() == pytest.approx(-1.0)
+    worst = "worst: participant -1, \u22121.00\u00a0bp/day"
+    assert axes.get_xlabel() == f"gain ({worst}), bp/day"
+
+
+def test_a_sum_of_daily_scores_is_not_per_day(axes: Axes, signal: Results) -> None:
+    plots.draw_score_difference(axes, signal, "reversal")
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [-0.5, -1.0, -1.5, -2.0, -2.5])
+    assert axes.get_ylabel() == "Net return, bp"
+
+
 def test_the_histogram_counts_everyone_and_splits_at_zero(axes: Axes) -> None:
     gains = {str(k): g for k, g in enumerate(np.linspace(-0.01, 0.03, 400))}
-    plots.draw_gain_histogram(axes, gains)
+    plots.draw_gain_histogram(axes, gains, Headline(metric="pinball"))
     counts = [(bar.get_x(), bar.get_height()) for bar in axes.patches]
     assert sum(height for _, height in counts) == 400
     assert min(abs(x) for x, _ in counts) < 1e-9
@@ -52,7 +81,7 @@ def test_the_histogram_counts_everyone_and_splits_at_zero(axes: Axes) -> None:
 
 
 def test_equal_gains_make_a_histogram(axes: Axes) -> None:
-    plots.draw_gain_histogram(axes, {str(k): 0.0 for k in range(50)})
+    plots.draw_gain_histogram(axes, {str(k): 0.0 for k in range(50)}, Headline(metric="pinball"))
     assert sum(bar.get_height() for bar in axes.patches) == 50
 
 

@@ -97,6 +97,21 @@ def test_the_page_has_a_plot_and_escapes(runs: dict[str, Results]) -> None:
     assert "seed=2, history_days=60" in page
 
 
+def test_runs_whose_gains_have_other_units_are_drawn_apart(
+    runs: dict[str, Results], signal: Results
+) -> None:
+    sweep = gather(runs | {"signal": signal})
+    page = sweep_report(sweep)
+    assert page.count("<svg ") == 2
+    assert page.count("federated better \u2192, bp/day<") == 1
+    assert page.count("federated better \u2192<") == 1
+    assert "\u22120.50\u00a0bp/day" in page
+    console = Console(file=io.StringIO(), width=160)
+    print_sweep(sweep, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "-0.50 bp/day" in console.file.getvalue()
+
+
 def test_a_sweep_of_one_and_a_run_without_metrics(
     runs: dict[str, Results], make_content: Make, tmp_path: Path
 ) -> None:

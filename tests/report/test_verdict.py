@@ -3,20 +3,15 @@ from typing import Any
 import pytest
 
 from conf import compose
-from fedtrade.report.results import Results, parse_results
+from fedtrade.report.results import Headline, Results, parse_results
 from fedtrade.report.verdict import verdict
 from fedtrade.settings import Settings
-from fedtrade.tasks.task import Headline
 
-PINBALL = Headline("pinball", 0.01, unit="bp", scale=1e4)
+PINBALL = Headline(metric="pinball", level=0.01, unit="bp", scale=1e4)
+QLIKE = Headline(metric="qlike", level=5.0)
 NET_RETURN = Headline(
-    "net_return", 5.0, unit="bp", scale=1e4, lower_is_better=False, relative=False
+    metric="net_return", level=5.0, unit="bp/day", scale=1e4, lower_is_better=False, relative=False
 )
-
-
-class AnyTask:
-    def __init__(self, headline: Headline) -> None:
-        self.headline = headline
 
 
 def results_of(
@@ -59,6 +54,7 @@ def results_of(
                 "unit": headline.unit,
                 "scale": headline.scale,
                 "lower_is_better": headline.lower_is_better,
+                "relative": headline.relative,
             },
             "failures": failures or [],
             "metrics": metrics,
@@ -76,14 +72,12 @@ def same_history() -> Settings:
     return compose(["federation=same_history"])
 
 
-def said(results: Results, settings: Settings, headline: Headline = PINBALL) -> str:
-    task: Any = AnyTask(headline)
-    return verdict(results, settings, task)[0]
+def said(results: Results, settings: Settings) -> str:
+    return verdict(results, settings)[0]
 
 
 def notes(results: Results, settings: Settings) -> tuple[str, ...]:
-    task: Any = AnyTask(PINBALL)
-    return verdict(results, settings, task)[1]
+    return verdict(results, settings)[1]
 
 
 CLEAR = {"local_tuned": (0.031, 0.02, 0.04, 4.9), "ewma_t6": (0.030, 0.01, 0.05, 3.2)}
@@ -149,15 +143,47 @@ def test_a_profit_rises_and_a_difference_keeps_its_unit(same_history: Settings) 
         [0.1, -0.1],
         NET_RETURN,
     )
-    assert said(results, same_history, NET_RETURN) == (
-        "1 of 2 participants is better off, 1 worse off: net return +2.00 bp against their own "
-        "tuned model (t = 2.5), -1.00 bp against Momentum (worse, t = -2.1)."
+    assert said(results, same_history) == (
+        "1 of 2 participants is better off, 1 worse off: net return at 5 bp cost +2.00 bp/day "
+        "against their own tuned model (t = 2.5), -1.00 bp/day against Momentum (worse, t = -2.1)."
     )
 
 
 def test_the_own_model_is_named_once_where_it_is_the_hardest(cold_start: Settings) -> None:
     text = said(results_of({"local_tuned": (0.03, 0.01, 0.05, 3.0)}, [0.1]), cold_start)
     assert text.count("against") == 1
+
+
+def test_a_horizon_is_set_off_by_commas(cold_start: Settings) -> None:
+    results = results_of({"local_tuned": (0.03, 0.01, 0.05, 3.0)}, [0.1], QLIKE)
+    assert ": QLIKE, 5 bars ahead, -3.0 % against its own" in said(results, cold_start)
+
+
+def test_another_federated_arm_that_is_better_is_noted(cold_start: Settings) -> None:
+    gains = {
+        "local_tuned": (0.031, 0.02, 0.04, 4.9),
+        "federated_private": (0.02, 0.01, 0.03, 2.0),
+        "federated_exact": (-0.05, -0.08, -0.02, -2.0),
+        "pooled": (-0.06, -0.08, -0.02, -2.0),
+    }
+    results = results_of(gains, [0.1], QLIKE)
+    assert notes(results, cold_start) == (
+        "Federated (exact) does better than the federated network in QLIKE, 5 bars ahead: 0.0018 "
+        "against 0.0010 (gain of the network -5.0 %, 95 % interval -8.0 to -2.0 %).",
+    )
+
+
+def test_another_federated_arm_within_chance_is_called_so(same_history: Settings) -> None:
+    gains = {
+        "local_tuned": (1e-4, 5e-5, 2e-4, 2.5),
+        "federated_exact": (-2e-4, -5e-4, 1e-4, -1.0),
+    }
+    (note,) = notes(results_of(gains, [0.1], NET_RETURN), same_history)
+    assert note == (
+        "Federated (exact) does better than the federated network in net return at 5 bp cost: "
+        "+21.00 against +10.00 bp/day (gain of the network -2.00 bp/day, 95 % interval -5.00 to "
+        "+1.00 bp/day, within chance)."
+    )
 
 
 def test_failures_are_noted(cold_start: Settings) -> None:

@@ -50,9 +50,7 @@ def test_the_sum_runs_in_double_precision() -> None:
     assert weighted_mean(updates, np.ones(4)).tolist() == [0.5]
 
 
-@pytest.mark.parametrize(
-    "weights", [[-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]]
-)
+@pytest.mark.parametrize("weights", [[-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
 def test_impossible_weights_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match="finite, not negative and not all zero"):
         weighted_mean(_updates([1], [2]), np.array(weights))

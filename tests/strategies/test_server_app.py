@@ -12,9 +12,11 @@ from flwr.clientapp import ClientApp
 
 from clients.client_app import app as honest
 from clients.participant import Participant
+from fedtrade.baselines.ewma import ewma_t6
 from fedtrade.components import build
 from fedtrade.errors import DataError, FedtradeError
 from fedtrade.model_file import read_model
+from fedtrade.models import Linear
 from fedtrade.settings import Settings
 from fedtrade.tasks.risk import Risk
 from simulations.grid import simulate
@@ -27,6 +29,7 @@ Tamper = Callable[[Message], Message]
 NAIVE = {"ewma_t6", "har_mix_t6", "fhs", "gjr_garch_t"}
 ALONE = {"local_default", "local_tuned", "local_nowcast"}
 ARMS = NAIVE | ALONE | {"federated", "frozen_nowcast", "pooled"}
+LIGHT_ARMS = ARMS - NAIVE | {"ewma_t6"}
 
 
 def _run(settings: Settings, client_app: ClientApp | None = None) -> Results:
@@ -132,31 +135,57 @@ def test_a_run_leaves_its_files(settings: Settings, results: Results) -> None:
     assert stored.trained_until == "2000-06-30"
 
 
-def test_the_same_seed_gives_the_same_numbers(tiny: Make, results: Results) -> None:
-    """And worker threads, which finish in any order, give them too."""
-    assert _run(tiny()) == results
-    assert _run(tiny("runtime.n_workers=2", "runtime.workers=threads")) == results
+# --- what a run computes, without the slow parts ------------------------------------------------
 
 
+def _light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the pictures and the forecasts that are slow to fit."""
+    monkeypatch.setattr("fedtrade.report.outputs.write_report", lambda *args: None)
+    monkeypatch.setattr("fedtrade.tasks.risk.NAIVE_FORECASTERS", {"ewma_t6": ewma_t6})
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    _light(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def reference(tiny: Make) -> tuple[Settings, Results]:
+    """A light run that nothing disturbed."""
+    settings = tiny()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _light(monkeypatch)
+        return settings, _run(settings)
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize("overrides", [[], ["runtime.n_workers=2", "runtime.workers=threads"]])
+def test_the_same_seed_gives_the_same_numbers(
+    tiny: Make, reference: tuple[Settings, Results], overrides: list[str]
+) -> None:
+    """With worker threads too, which finish in any order."""
+    assert _run(tiny(*overrides)) == reference[1]
+
+
+@pytest.mark.usefixtures("light")
 def test_zero_rounds_leave_the_prior(tiny: Make) -> None:
     """The federated model is then the EWMA with a Student-t tail."""
-    settings = tiny("federation.rounds=0", "evaluation.n_origins=1", "evaluation.pooled=false",
-                    "evaluation.public_bars=0")
+    settings = tiny(
+        "federation.rounds=0",
+        "evaluation.n_origins=1",
+        "evaluation.pooled=false",
+        "evaluation.public_bars=0",
+    )
     results = _run(settings)
     assert results["rounds"] == []
     for metric in ("pinball", "fz0", "hit_rate"):
         expected = pytest.approx(_value(results, "ewma_t6", metric), rel=1e-5)
         assert _value(results, "federated", metric) == expected
     model = read_model(Path(settings.out) / "model.safetensors").model
-    np.testing.assert_array_equal(model.vector, _untrained())
+    np.testing.assert_array_equal(model.vector, Risk(Linear).initial(0))
 
 
-def _untrained() -> np.ndarray:
-    from fedtrade.models import Linear
-
-    return Risk(Linear).initial(0)
-
-
+@pytest.mark.usefixtures("light")
 def test_one_participant_alone(tiny: Make) -> None:
     """It averages nobody: federated training is then its own with its own market."""
     settings = tiny("federation.n_participants=1", "evaluation.n_origins=1", "federation.rounds=1")
@@ -166,62 +195,88 @@ def test_one_participant_alone(tiny: Make) -> None:
     assert {entry["n_replies"] for entry in results["rounds"]} == {1}
 
 
+@pytest.mark.usefixtures("light")
 def test_newcomers_alone_are_scored_in_a_cold_start(tiny: Make) -> None:
-    results = _run(tiny("federation=cold_start", "federation.history_bars=45",
-                        "federation.incumbent_bars=90", "federation.n_participants=4",
-                        "federation.rounds=1", "evaluation.n_origins=1"))
+    results = _run(
+        tiny(
+            "federation=cold_start",
+            "federation.history_bars=45",
+            "federation.incumbent_bars=90",
+            "federation.n_participants=4",
+            "federation.rounds=1",
+            "evaluation.n_origins=1",
+        )
+    )
     assert [(e["episode"], e["fold"]) for e in results["episodes"]] == [(0, 0), (1, 1)]
-    per_participant = {e["participant"] for e in results["metrics"] if e["arm"] == "fhs"}
+    per_participant = {e["participant"] for e in results["metrics"] if e["arm"] == "ewma_t6"}
     assert per_participant == {"all", "0", "1", "2", "3"}
 
 
 # --- interruption and resumption ----------------------------------------------------------------
 
 
-class _PowerCutError(Exception):
-    pass
-
-
-@pytest.mark.parametrize("n_calls", [0, 1, 2, 3, 5])
-@pytest.mark.parametrize("kind", ["training", "evaluation"])
-def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(
-    tiny: Make, results: Results, monkeypatch: pytest.MonkeyPatch, n_calls: int, kind: str
-) -> None:
-    """Cut off in any round, or while participants are scored; bit for bit."""
-    settings = tiny()
-    owner, name = {
-        "training": (FederatedAveraging, "aggregate_train"),
-        "evaluation": (Participant, "sample"),
-    }[kind]
+def _cut_off(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, n_calls: int) -> None:
+    """Ctrl-C in the call after `n_calls` of a method."""
     original, calls = getattr(owner, name), [0]
-    # A participant is asked for its sample two sums, two rounds and one evaluation an episode.
-    last = n_calls if kind == "training" else 4 * (4 + 5 * (n_calls % 2)) + 1
 
-    def cut_off(*args: Any) -> Any:
-        if calls[0] == last:
+    def method(*args: Any) -> Any:
+        if calls[0] == n_calls:
             raise KeyboardInterrupt
         calls[0] += 1
         return original(*args)
 
-    if kind == "evaluation" and n_calls > 1:
-        pytest.skip("there are two evaluations")
-    monkeypatch.setattr(owner, name, cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        _run(settings)
-    assert not (Path(settings.out) / "results.json").exists()
-    monkeypatch.setattr(owner, name, original)
-    assert _run(settings.model_copy(update={"resume": True})) == results
+    monkeypatch.setattr(owner, name, method)
 
 
-def test_a_finished_run_is_not_trained_again(
-    tiny: Make, settings: Settings, results: Results, monkeypatch: pytest.MonkeyPatch
+CUTS = [
+    (FederatedAveraging, "aggregate_train", 1),
+    (FederatedAveraging, "aggregate_train", 3),
+    (Risk, "evaluate", 6),
+    *(
+        pytest.param(FederatedAveraging, "aggregate_train", n_calls, marks=pytest.mark.slow)
+        for n_calls in (0, 2, 4, 5)
+    ),
+    pytest.param(Risk, "evaluate", 2, marks=pytest.mark.slow),
+    pytest.param(Risk, "local_sum", 9, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize(("owner", "name", "n_calls"), CUTS)
+def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(
+    tiny: Make, reference: tuple[Settings, Results], owner: type, name: str, n_calls: int
 ) -> None:
-    def refuse(*args: Any) -> Any:
-        raise _PowerCutError
+    """Cut off in any round, sum or evaluation of any episode; bit for bit."""
+    settings = tiny()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _cut_off(monkeypatch, owner, name, n_calls)
+        with pytest.raises(KeyboardInterrupt):
+            _run(settings)
+    assert not (Path(settings.out) / "results.json").exists()
+    assert _run(settings.model_copy(update={"resume": True})) == reference[1]
 
-    monkeypatch.setattr(FederatedAveraging, "aggregate_train", refuse)
-    monkeypatch.setattr(Risk, "evaluate", refuse)
+
+@pytest.mark.usefixtures("light")
+def test_finished_episodes_are_not_run_again(
+    reference: tuple[Settings, Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner, name in ((FederatedAveraging, "aggregate_train"), (Risk, "evaluate")):
+        _cut_off(monkeypatch, owner, name, 0)
+    settings, results = reference
     assert _run(settings.model_copy(update={"resume": True})) == results
+
+
+@pytest.mark.usefixtures("light")
+def test_an_interrupted_round_keeps_the_one_before(tiny: Make) -> None:
+    """What is resumed has the first round already, and only trains the second."""
+    settings = tiny("evaluation.n_origins=1")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _cut_off(monkeypatch, FederatedAveraging, "aggregate_train", 1)
+        with pytest.raises(KeyboardInterrupt):
+            _run(settings)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _cut_off(monkeypatch, FederatedAveraging, "aggregate_train", 3)
+        _run(settings.model_copy(update={"resume": True}))  # one here, two for the final model
 
 
 # --- bad participants ---------------------------------------------------------------------------
@@ -267,29 +322,43 @@ BAD: dict[str, tuple[str, Tamper, int]] = {
     "describes nothing": ("query.describe", _without("metrics"), 0),
     "has no bars": ("query.describe", _replaced("bars", None), 0),
     "has bars that are no times": ("query.describe", _replaced("bars", NAN[0]), 0),
-    "sums to NaN": ("query.sum", _replaced("sum", NAN), 3),
-    "sums to another shape": ("query.sum", _replaced("sum", ODD), 3),
-    "sums nothing": ("query.sum", _replaced("sum", None), 3),
-    "sends text for a sum": ("query.sum", _replaced("sum", np.array(["a"])), 3),
-    "fails in a sum": ("query.sum", _error, 3),
-    "trains to NaN": ("train", _replaced("update", np.full(17, np.nan, np.float32)), 3),
-    "fails in training": ("train", _error, 3),
-    "scores nothing": ("evaluate", _replaced("totals", None), 2),
-    "scores NaN": ("evaluate", _replaced("totals", np.full((10, 33), np.nan)), 2),
-    "scores another shape": ("evaluate", _replaced("daily", ODD), 2),
-    "has no config": ("evaluate", _without("config"), 2),
-    "hides arms": ("evaluate", _config(arms=["ewma_t6"] * 10), 2),
-    "names arms by a number": ("evaluate", _config(arms=3), 2),
-    "shows an odd path": ("evaluate", _replaced("path", ODD), 2),
-    "fails in the evaluation": ("evaluate", _error, 2),
+    "sums to NaN": ("query.sum", _replaced("sum", NAN), 2),
+    "sums to another shape": ("query.sum", _replaced("sum", ODD), 2),
+    "sums nothing": ("query.sum", _replaced("sum", None), 2),
+    "sends text for a sum": ("query.sum", _replaced("sum", np.array(["a"])), 2),
+    "fails in a sum": ("query.sum", _error, 2),
+    "trains to NaN": ("train", _replaced("update", np.full(17, np.nan, np.float32)), 2),
+    "fails in training": ("train", _error, 2),
+    "scores nothing": ("evaluate", _replaced("totals", None), 1),
+    "scores NaN": ("evaluate", _replaced("totals", np.full((7, 33), np.nan)), 1),
+    "scores another shape": ("evaluate", _replaced("daily", ODD), 1),
+    "has no config": ("evaluate", _without("config"), 1),
+    "hides arms": ("evaluate", _config(arms=["ewma_t6"] * 7), 1),
+    "names arms by a number": ("evaluate", _config(arms=3), 1),
+    "shows an odd path": ("evaluate", _replaced("path", ODD), 1),
+    "fails in the evaluation": ("evaluate", _error, 1),
+}
+
+QUICK = {
+    "describes nothing",
+    "sums to NaN",
+    "sums to another shape",
+    "trains to NaN",
+    "scores NaN",
+    "hides arms",
+    "fails in the evaluation",
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in BAD],
+)
 def test_a_bad_participant_costs_nobody_else(tiny: Make, name: str) -> None:
     """The run goes on, the failure is in the results, and others are scored."""
     message_type, tamper, n_episodes = BAD[name]
-    settings = tiny("federation.rounds=1")
+    settings = tiny("federation.rounds=1", "evaluation.n_origins=1")
     results = _run(settings, _Tampered(message_type, tamper))
     scored = {entry["participant"] for entry in results["metrics"] if entry["arm"] == "federated"}
     assert {"all", "0", "1", "3"} <= scored
@@ -297,21 +366,24 @@ def test_a_bad_participant_costs_nobody_else(tiny: Make, name: str) -> None:
     failures = [entry for entry in results["failures"] if entry["participant"] == "2"]
     assert len({entry["episode"] for entry in failures}) == n_episodes
     assert all(entry["reason"] for entry in failures)
-    assert {entry["arm"] for entry in results["metrics"]} == ARMS
+    assert {entry["arm"] for entry in results["metrics"]} == LIGHT_ARMS
     n_replies = {entry["n_replies"] for entry in results["rounds"]}
     assert n_replies == ({3} if message_type == "train" else {4})
 
 
+@pytest.mark.usefixtures("light")
 def test_a_reply_that_is_an_error_names_its_reason(tiny: Make) -> None:
     def refuse(reply: Message) -> Message:
         made = Message(Error(0, "no power"), reply_to=reply)
         made.metadata.__dict__.update(reply.metadata.__dict__)
         return made
 
-    results = _run(tiny("federation.rounds=1"), _Tampered("train", refuse))
+    settings = tiny("federation.rounds=1", "evaluation.n_origins=1")
+    results = _run(settings, _Tampered("train", refuse))
     assert {entry["reason"] for entry in results["failures"]} == {"no power"}
 
 
+@pytest.mark.usefixtures("light")
 def test_a_participant_whose_data_do_not_suffice_costs_nobody_else(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

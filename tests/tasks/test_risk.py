@@ -196,8 +196,9 @@ EXTREME = {
     "stands still": lambda close: np.full_like(close, 100.0),
     "stops": lambda close: np.where(np.arange(len(close))[:, None] < 60, close, close[60]),
     "starts late": lambda close: np.where(np.arange(len(close))[:, None] < 60, close[60], close),
-    "halves and doubles": lambda close: 100.0 * 2.0 ** -(np.arange(len(close))[:, None] % 2)
-    + 0.0 * close,
+    "halves and doubles": lambda close: (
+        100.0 * 2.0 ** -(np.arange(len(close))[:, None] % 2) + 0.0 * close
+    ),
 }
 
 

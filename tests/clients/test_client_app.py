@@ -1,0 +1,170 @@
+"""A participant's answers, asked for without a server."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from clients.participant import Participant
+from fedtrade.errors import ConfigurationError
+from fedtrade.holdings import Holdings, build_task
+from fedtrade.settings import Settings
+from fedtrade.tasks.task import Model, Sample
+from fedtrade.wire import (
+    CALENDAR,
+    DESCRIBE,
+    SHARED_PREFIX,
+    SUM,
+    SUM_NAME,
+    VECTOR,
+    EpisodeRecord,
+    bars_of,
+    pack_model,
+    seconds_of,
+)
+from simulations.grid import InProcessGrid
+from strategies.exchange import ask
+
+Make = Callable[..., Settings]
+Arrays = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def settings(tiny: Make) -> Settings:
+    return tiny()
+
+
+@pytest.fixture
+def grid(settings: Settings) -> Iterator[Grid]:
+    run_config = {"settings": settings.to_json()}
+    app = "clients.client_app:app"
+    with InProcessGrid(app, 4, run_config=run_config) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def calendar(settings: Settings) -> np.ndarray:
+    """60 bars of history, then 20 to be scored."""
+    return Holdings.of(settings).panel.bars[40:120]
+
+
+@pytest.fixture(scope="module")
+def episode(calendar: np.ndarray) -> EpisodeRecord:
+    seconds = seconds_of(calendar).astype(int).tolist()
+    return EpisodeRecord(0, 0, seconds[59], seconds[-1], 0)
+
+
+def _samples(settings: Settings, episode: EpisodeRecord, calendar: np.ndarray) -> list[Sample]:
+    return [Holdings.of(settings).sample(k, episode, calendar) for k in range(4)]
+
+
+def _shared(settings: Settings, samples: list[Sample]) -> Arrays:
+    task, shared = build_task(settings), {}
+    for name in task.sums:
+        total = np.sum([task.local_sum(name, sample, shared) for sample in samples], axis=0)
+        shared[name] = task.finish_sum(name, total)
+    return shared
+
+
+def _ask(
+    grid: Grid, kind: str, arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]
+) -> tuple[list[Arrays], list[Message], list[str]]:
+    """Arrays and messages by participant, and the reasons of refusals."""
+    nodes = list(grid.get_node_ids())
+    answers, refusals = ask(grid, nodes, kind, arrays, config, 60.0)
+    return (
+        [dict(a.arrays) for a in answers],
+        [a.message for a in answers],
+        [refusal.reason for refusal in refusals],
+    )
+
+
+def _sent(shared: Arrays, calendar: np.ndarray) -> Arrays:
+    sent = {CALENDAR: seconds_of(calendar), **shared}
+    return {f"{SHARED_PREFIX}{name}": values for name, values in sent.items()}
+
+
+def test_a_participant_describes_itself(grid: Grid, settings: Settings) -> None:
+    arrays, messages, _ = _ask(grid, DESCRIBE, {}, {})
+    assert [m.content["metrics"]["participant"] for m in messages] == [0, 1, 2, 3]
+    assert [m.content["metrics"]["n-assets"] for m in messages] == [1, 1, 1, 1]
+    np.testing.assert_array_equal(bars_of(arrays[2]["bars"]), Holdings.of(settings).panel.bars)
+
+
+def test_answers_are_those_of_the_task(
+    grid: Grid, settings: Settings, calendar: np.ndarray, episode: EpisodeRecord
+) -> None:
+    """Sums, updates and scores go through messages unchanged."""
+    task, samples = build_task(settings), _samples(settings, episode, calendar)
+    shared = _shared(settings, samples)
+    config = episode.to_config()
+
+    sums, _, _ = _ask(grid, SUM, _sent({}, calendar), config | {SUM_NAME: "nowcast"})
+    for answer, sample in zip(sums, samples, strict=True):
+        np.testing.assert_array_equal(answer["sum"], task.local_sum("nowcast", sample, {}))
+
+    vector = task.initial(0) + np.float32(0.05)
+    updates, messages, _ = _ask(grid, "train", _sent(shared, calendar) | {VECTOR: vector}, config)
+    for answer, message, sample in zip(updates, messages, samples, strict=True):
+        expected = task.train(vector, sample, shared)
+        assert answer["update"].dtype == np.float32
+        np.testing.assert_array_equal(answer["update"], expected.update)
+        metrics = dict(message.content["metrics"])
+        assert metrics == {"num-examples": expected.n_examples, "loss": expected.loss}
+
+    model = Model(vector, {"moments": shared["moments"]})
+    sent = _sent(shared, calendar) | pack_model("federated", model)
+    scores, messages, _ = _ask(grid, "evaluate", sent, config)
+    for answer, message, sample in zip(scores, messages, samples, strict=True):
+        evaluation = task.evaluate(sample, shared, {"federated": model})
+        assert message.content["config"]["arms"] == list(evaluation.arms)
+        np.testing.assert_array_equal(answer["totals"], evaluation.totals)
+        np.testing.assert_array_equal(answer["daily"], evaluation.daily)
+        np.testing.assert_array_equal(bars_of(answer["bars"]), evaluation.bars)
+        assert evaluation.path is not None
+        np.testing.assert_array_equal(answer["path"][1], evaluation.path.var)
+        assert message.content["config"]["path-asset"] == evaluation.path.asset
+
+
+def test_an_update_carries_no_prices(
+    grid: Grid, settings: Settings, calendar: np.ndarray, episode: EpisodeRecord
+) -> None:
+    """A training reply holds the update and two numbers, and nothing else."""
+    shared = _shared(settings, _samples(settings, episode, calendar))
+    sent = _sent(shared, calendar) | {VECTOR: build_task(settings).initial(0)}
+    arrays, messages, _ = _ask(grid, "train", sent, episode.to_config())
+    assert [set(answer) for answer in arrays] == [{"update"}] * 4
+    assert {tuple(m.content["metrics"]) for m in messages} == {("num-examples", "loss")}
+    assert all(len(m.content["config"]) == 0 for m in messages)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "reason"),
+    [("calendar", "KeyError: 'calendar'"), ("origin", "origin=None, not a whole number")],
+)
+def test_a_message_that_lacks_something_is_answered_with_an_error(
+    grid: Grid, calendar: np.ndarray, episode: EpisodeRecord, left_out: str, reason: str
+) -> None:
+    arrays = {k: v for k, v in _sent({}, calendar).items() if not k.endswith(left_out)}
+    config = {k: v for k, v in episode.to_config().items() if k != left_out}
+    answers, _, reasons = _ask(grid, SUM, arrays, config | {SUM_NAME: "nowcast"})
+    assert answers == []
+    assert len(reasons) == 4
+    assert all(reason in found for found in reasons)
+
+
+def test_a_node_without_a_number_is_refused(settings: Settings) -> None:
+    run_config = {"settings": settings.to_json()}
+    numbers = {0: {"partition-id": "first"}}
+    app = "clients.client_app:app"
+    with InProcessGrid(app, 1, run_config=run_config, node_configs=numbers) as grid:
+        _, _, reasons = _ask(grid, DESCRIBE, {}, {})
+    assert reasons == ["the node's config has partition-id='first'; start it with a whole number."]
+
+
+def test_a_number_beyond_the_participants_is_refused(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="there is no participant 9"):
+        Participant(settings, 9)
