@@ -74,7 +74,7 @@ def fit_vectors(
         (gradient,) = torch.autograd.grad(losses.sum(), vectors)
         with torch.no_grad():
             gradient += pull * (vectors - centre)
-            gradient *= free  # an infinite pull holds the prior fast
+            gradient = torch.where(free, gradient, 0.0)  # an infinite pull holds the prior fast
         adam.step(gradient, learning_rate * (1.0 - step / n_steps))
     return Fit(vectors.detach().numpy(), losses.detach().numpy().astype(np.float64))
 

@@ -63,7 +63,8 @@ class Linear:
     def __call__(self, vector: Tensor, features: Tensor) -> Tensor:
         """Map (..., n_params) and (n, n_features) to (..., n, n_outputs)."""
         intercepts = vector[..., None, : self.n_outputs]
-        weights = vector[..., self.n_outputs :].unflatten(-1, (self.n_outputs, self.n_features))
+        shape = (*vector.shape[:-1], self.n_outputs, self.n_features)
+        weights = vector[..., self.n_outputs :].reshape(shape)
         return intercepts + features @ weights.mT
 
 

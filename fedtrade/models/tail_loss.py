@@ -53,7 +53,7 @@ def tail_loss(
 
 class _TailLoss(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, m: Tensor, e: Tensor, dof: Tensor, log_volatility: Tensor, r: Tensor, a: Tensor
     ) -> Tensor:
         u = r * torch.exp(-log_volatility)
@@ -72,7 +72,7 @@ class _TailLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         m, e, dof, u, q, log_tail, excess, cost = ctx.saved_tensors
         hits = (excess > 0.0).to(u.dtype)
         share = q / (1.0 + q)

@@ -87,7 +87,7 @@ def _head(results: Results) -> Iterator[str]:
     yield page.element("h1", _task_title(results))
     yield page.element("p", typographic(results.verdict), "verdict")
     for note in results.notes:
-        yield page.element("p", note, "note")
+        yield page.element("p", typographic(note), "note")
     tiles = list(_tiles(results))
     if tiles:
         items = "".join(
@@ -166,8 +166,7 @@ def _scores(results: Results) -> Iterator[str]:
     yield page.element("h2", "How each arm did, out of time")
     yield page.element(
         "p",
-        "Scores on days after each model was trained, over all participants. "
-        "The best of a column is green and bold.",
+        "Scores on days after each model was trained, over all participants; the best in green.",
         "muted",
     )
     yield _score_table(results, summary_columns(results))

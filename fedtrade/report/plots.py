@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_NAMED_PARTICIPANTS = 40
+MAX_NAMED_PERIODS = 9
 
 
 def picture(results: Results, path: str | Path) -> None:
@@ -131,7 +132,7 @@ def draw_gain_bars(axes: "Axes", gains: Mapping[str, float], headline: Headline)
     axes.set_yticks(range(len(values)), [_shortened(name) for name in gains])
     axes.set_ylabel("participant")
     axes.set_ylim(-0.6, max(len(values), 3) - 0.4)
-    _gain_axis(axes, headline, "gain")
+    _gain_axis(axes, headline)
     if values:
         axes.annotate(
             typographic(f"worst {gain_text(headline, next(iter(gains.values())))}"),
@@ -159,7 +160,7 @@ def draw_gain_histogram(axes: "Axes", gains: Mapping[str, float], headline: Head
     worst = next(iter(gains))
     axes.set_ylabel("participants")
     gain = typographic(gain_text(headline, gains[worst]))
-    _gain_axis(axes, headline, f"gain (worst: participant {_shortened(worst)}, {gain})")
+    _gain_axis(axes, headline, f"worst: participant {_shortened(worst)}, {gain}")
 
 
 def draw_path(axes: "Axes", path: ForecastPath) -> None:
@@ -182,10 +183,11 @@ def draw_path(axes: "Axes", path: ForecastPath) -> None:
         label="breach",
     )
     n_days = int(np.sum(np.isfinite(returns) & np.isfinite(var)))
-    share = percent_text(float(breach.sum()) / n_days) if n_days else "n/a"
+    n_breaches = int(breach.sum())
+    share = percent_text(n_breaches / n_days) if n_days else "n/a"
     axes.set_title(
         f"{_shortened(path.asset)} (participant {_shortened(path.participant)}): "
-        f"{int(breach.sum())} breaches in {n_days:,} bars, {share}"
+        f"{n_breaches} breach{'' if n_breaches == 1 else 'es'} in {n_days:,} bars, {share}"
     )
     axes.set_ylabel("return, %")
     _time_axis(axes, bars)
@@ -231,17 +233,23 @@ def draw_score_difference(axes: "Axes", results: Results, against: str) -> None:
     sign = headline.scale if headline.lower_is_better else -headline.scale
     ours, theirs = (_numbers(daily.scores[arm]) for arm in (FEDERATED, against))
     difference = np.cumsum(np.nan_to_num(sign * (theirs - ours)))
-    bars, difference = _broken(_times(daily.bars), difference)
+    bars = _times(daily.bars)
+    holes = _holes(bars)
+    # Years between two test periods would push these to the edges.
+    x = np.arange(len(bars)) if len(holes) else bars
     colour = arm_colour(FEDERATED).light
-    axes.fill_between(bars, difference, 0.0, color=colour, alpha=0.12, linewidth=0)
-    axes.plot(bars, difference, color=colour)
+    axes.fill_between(x, difference, 0.0, color=colour, alpha=0.12, linewidth=0)
+    axes.plot(x, difference, color=colour)
     axes.axhline(0.0, color=MUTED.light, linewidth=1.0)
     axes.set_title(f"Cumulated advantage over {describe_arm(against).title}")
     # A sum of scores per day is not per day.
     unit = headline.unit.removesuffix("/day")
     title = describe(headline.metric, headline).title
     axes.set_ylabel(f"{title}, {unit}" if unit else title)
-    _time_axis(axes, bars)
+    if len(holes):
+        _period_axis(axes, bars, holes)
+    else:
+        _time_axis(axes, bars)
 
 
 def opponents(results: Results) -> tuple[str, ...]:
@@ -266,25 +274,31 @@ def _broken(
     bars: NDArray[np.datetime64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     """A line with a hole where bars are far apart, as between two test periods."""
+    holes = _holes(bars)
+    return np.insert(bars, holes, bars[holes - 1]), np.insert(values, holes, np.nan)
+
+
+def _holes(bars: NDArray[np.datetime64]) -> NDArray[np.intp]:
+    """Positions of the bars that come long after the one before."""
     steps = np.diff(bars).astype(np.int64)
     if len(steps) == 0:
-        return bars, values
-    holes = np.flatnonzero(steps > 15 * np.median(steps)) + 1
-    return np.insert(bars, holes, bars[holes - 1]), np.insert(values, holes, np.nan)
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(steps > 15 * np.median(steps)) + 1
 
 
 def _shortened(name: str, length: int = 24) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def _gain_axis(axes: "Axes", headline: Headline, label: str) -> None:
-    """An axis of shown gains: per cent at every tick, any other unit beside the label."""
+def _gain_axis(axes: "Axes", headline: Headline, remark: str = "") -> None:
+    """An axis of shown gains: per cent at every tick, any other unit in the label."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     unit = gain_unit(headline)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.6g} %" if unit == "%" else "{x:.6g}"))
-    axes.set_xlabel(label if unit in ("%", "") else f"{label}, {unit}")
+    label = "gain" if unit in ("%", "") else f"gain, {unit}"
+    axes.set_xlabel(f"{label} ({remark})" if remark else label)
     axes.margins(x=0.12)
 
 
@@ -299,3 +313,16 @@ def _time_axis(axes: "Axes", bars: NDArray[np.datetime64]) -> None:
     axes.tick_params(axis="x", length=3.0, color=GRID.light)
     if len(bars) > 1:
         axes.set_xlim(bars.min(), bars.max())
+
+
+def _period_axis(axes: "Axes", bars: NDArray[np.datetime64], holes: NDArray[np.intp]) -> None:
+    """An axis of consecutive bars, with a dotted line and the month where a period starts."""
+    for hole in holes:
+        axes.axvline(hole, color=MUTED.light, linewidth=0.8, linestyle=":")
+    starts = np.concatenate([[0], holes])
+    shown = starts[:: -(-len(starts) // MAX_NAMED_PERIODS)]
+    axes.set_xticks(shown, [str(bars[start])[:7] for start in shown])
+    axes.grid(visible=False, axis="x")
+    axes.tick_params(axis="x", length=3.0, color=GRID.light)
+    axes.set_xlim(0, len(bars) - 1)
+    axes.set_xlabel("bars of the test periods, by the month of their first")

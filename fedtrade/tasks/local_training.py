@@ -1,7 +1,7 @@
 """Train one vector on one set of examples: with a given pull to the prior, or a tuned one."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedtrade.models.fitting import fit_vectors
 from fedtrade.tasks.validation import strongest_within_one_error, validation_split
 
-__all__ = ["Examples", "fit_one", "fit_tuned"]
+__all__ = ["Examples", "fit_alone", "fit_one"]
 
 TUNING_GRID = (0.01, 0.1, 1.0, 10.0, float("inf"))
 """Multiples of the default shrinkage to choose from; infinity keeps the prior."""
@@ -56,7 +56,14 @@ def fit_one(
     return fit.vectors[0], float(fit.losses[0])
 
 
-def fit_tuned(
+class LocalFits(NamedTuple):
+    """Vectors (n_params,) fitted with the default pull to the prior and with a tuned one."""
+
+    default: NDArray[np.float32]
+    tuned: NDArray[np.float32]
+
+
+def fit_alone(
     examples: E,
     loss_of: LossOf[E],
     *,
@@ -66,36 +73,36 @@ def fit_tuned(
     horizon_bars: int,
     n_steps: int,
     learning_rate: float,
-    grid: Sequence[float] = TUNING_GRID,
-) -> NDArray[np.float32]:
-    """Choose the shrinkage on the last 30 % of the training bars, then fit on all of them.
+) -> LocalFits:
+    """Choose the shrinkage on the last 30 % of the training bars, and fit on all of them.
 
-    The candidates are `shrinkage` times each entry of `grid`, which rises. The choice is the
+    The candidates are `shrinkage` times each entry of `TUNING_GRID`, which rises. The choice is the
     strongest whose loss lies within one standard error of the best (Hastie, Tibshirani and
     Friedman 2009, section 7.10; the error is that of the paired difference over bars): with few
     bars the plain minimum mostly picks noise. Labels that overlap the validation bars are left
-    out of the fits that are compared. With too few bars to hold any out, the prior is returned.
+    out of the fits that are compared. With too few bars to hold any out, the tuned fit is the
+    prior.
     """
     # Not a plain product: of a pull of zero, infinity times is still the prior.
-    shrinkages = [m if np.isinf(m) else shrinkage * m for m in grid]
-    early, late = validation_split(examples.label_bars, horizon_bars)
-    if not early.any():
-        return prior.copy()
-    earlier, later = examples.where(early), examples.where(late)
+    shrinkages = [m if np.isinf(m) else shrinkage * m for m in TUNING_GRID]
 
-    def fit(data: E, pulls: Sequence[float]) -> NDArray[np.float32]:
+    def fit(data: E) -> NDArray[np.float32]:
         return fit_vectors(
             start,
-            lambda vector: loss_of(vector, data),
+            lambda vectors: loss_of(vectors, data),
             n_steps=n_steps,
             learning_rate=learning_rate,
             prior=prior,
-            shrinkages=pulls,
+            shrinkages=shrinkages,
         ).vectors
 
-    candidates = fit(earlier, shrinkages)
+    fitted = fit(examples)
+    default = fitted[TUNING_GRID.index(1.0)]
+    early, late = validation_split(examples.label_bars, horizon_bars)
+    if not early.any():
+        return LocalFits(default, prior.copy())
+    candidates, later = fit(examples.where(early)), examples.where(late)
     with torch.no_grad():
-        losses = [loss_of(torch.from_numpy(vector), later).numpy() for vector in candidates]
-    chosen = strongest_within_one_error(np.stack(losses), later.label_bars, horizon_bars)
-    (vector,) = fit(examples, (shrinkages[chosen],))
-    return np.asarray(vector, dtype=np.float32)
+        losses = loss_of(torch.from_numpy(candidates), later).numpy()
+    chosen = strongest_within_one_error(losses, later.label_bars, horizon_bars)
+    return LocalFits(default, fitted[chosen])

@@ -8,7 +8,6 @@ EWMA with Student-t tails, towards which training is shrunk: with little history
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -29,7 +28,7 @@ from fedtrade.features import (
 from fedtrade.features.nowcast import N_NOWCAST
 from fedtrade.features.volatility import LEAST_VOLATILITY
 from fedtrade.models import NetworkFactory, TailHead
-from fedtrade.tasks.local_training import fit_one, fit_tuned
+from fedtrade.tasks.local_training import fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     Evaluation,
@@ -296,21 +295,23 @@ class Risk:
             key: _examples(inputs, sample, Standardiser.from_sum(total))
             for key, total in (("own", own), ("nowcast", moments))
         }
-        tuned = partial(
-            fit_tuned,
-            loss_of=self._loss,
-            start=self.initial(0),
-            prior=self.initial(0),
-            shrinkage=shrinkage_for(examples["own"].n_bars, self._shrinkage),
-            horizon_bars=self.horizon_bars,
-            n_steps=self._alone_steps,
-            learning_rate=self._learning_rate,
-        )
-        default = self._fit(self.initial(0), examples["own"], self._alone_steps)[0]
+        fits = {
+            key: fit_alone(
+                found,
+                self._loss,
+                start=self.initial(0),
+                prior=self.initial(0),
+                shrinkage=shrinkage_for(found.n_bars, self._shrinkage),
+                horizon_bars=self.horizon_bars,
+                n_steps=self._alone_steps,
+                learning_rate=self._learning_rate,
+            )
+            for key, found in examples.items()
+        }
         return {
-            "local_default": Model(default, {"moments": own}),
-            "local_tuned": Model(tuned(examples["own"]), {"moments": own}),
-            "local_nowcast": Model(tuned(examples["nowcast"]), {"moments": moments}),
+            "local_default": Model(fits["own"].default, {"moments": own}),
+            "local_tuned": Model(fits["own"].tuned, {"moments": own}),
+            "local_nowcast": Model(fits["nowcast"].tuned, {"moments": moments}),
         }
 
     def _forecast(self, model: Model, inputs: _Inputs, rows: slice) -> TailForecast:

@@ -40,7 +40,7 @@ from fedtrade.features.momentum import (
     reversal_score,
 )
 from fedtrade.models import NetworkFactory
-from fedtrade.tasks.local_training import fit_one, fit_tuned
+from fedtrade.tasks.local_training import LocalFits, fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     Evaluation,
@@ -373,10 +373,10 @@ class Signal:
         """Models that know no asset but the participant's own, by default and tuned."""
         moments = _moments(inputs, sample)
         examples = _training_examples(inputs, sample, moments)
-        default = self._fit(self.initial(0), examples, self._alone_steps)[0]
+        fits = self._fit_alone(examples)
         return {
-            "local_default": Model(default, {"moments": moments}),
-            "local_tuned": Model(self._tune(examples), {"moments": moments}),
+            "local_default": Model(fits.default, {"moments": moments}),
+            "local_tuned": Model(fits.tuned, {"moments": moments}),
         }
 
     def _with_market(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
@@ -385,12 +385,12 @@ class Signal:
         examples = _training_examples(inputs, sample, moments)
         placebo = self._fit(self.initial(0), examples.shuffled(), self._alone_steps)[0]
         return {
-            "local_nowcast": Model(self._tune(examples), {"moments": moments}),
+            "local_nowcast": Model(self._fit_alone(examples).tuned, {"moments": moments}),
             PLACEBO: Model(placebo, {"moments": moments}),
         }
 
-    def _tune(self, examples: _Examples) -> Vector:
-        return fit_tuned(
+    def _fit_alone(self, examples: _Examples) -> LocalFits:
+        return fit_alone(
             examples,
             self._loss,
             start=self.initial(0),

@@ -43,7 +43,8 @@ class Sample:
     Attributes
     ----------
     panel : Panel
-        Assets that have a price at every bar, from the start of the history to the last bar.
+        Assets that have a price at every bar of the history; the last price of one that ends
+        later is carried forward.
     rows : int of shape (n_bars,)
         Where each bar stands in the calendar of the federation.
     n_calendar : int
@@ -74,7 +75,10 @@ class Sample:
         origin: np.datetime64,
         n_skip: int = 0,
     ) -> "Sample":
-        """Keep the assets of `panel` that have a price at each of its bars.
+        """Keep the assets of `panel` that have a price at each bar up to the origin.
+
+        What happens later must not decide who takes part: an asset that ends among the bars to be
+        scored stays, with its last price carried forward (a return of zero).
 
         Parameters
         ----------
@@ -89,17 +93,25 @@ class Sample:
         rows = np.searchsorted(calendar, panel.bars)
         if not np.array_equal(calendar[np.minimum(rows, len(calendar) - 1)], panel.bars):
             raise DataError("the participant has bars that are not in the federation's calendar.")
-        whole = np.isfinite(panel.close).all(axis=0)
-        if not panel.n_bars or not whole.any():
+        n_train = int(np.searchsorted(panel.bars, origin, "right"))
+        whole = np.isfinite(panel.close[:n_train]).all(axis=0)
+        kept = [panel.assets[column] for column in np.flatnonzero(whole)]
+        if not n_train or not kept:
             raise DataError(
                 f"no asset of {', '.join(panel.assets)} has a price at every bar from "
-                f"{calendar[0]} to {calendar[-1]}; use a shorter history or later origins."
+                f"{calendar[0]} to {origin}; use a shorter history or later origins."
             )
-        kept = tuple(
-            asset for asset, keep in zip(panel.assets, whole.tolist(), strict=True) if keep
-        )
-        n_train = int(np.searchsorted(panel.bars, origin, "right"))
-        return cls(panel.select(kept), rows, len(calendar), n_train, n_skip)
+        carried = _carried_forward(panel.select(kept))
+        return cls(carried, rows, len(calendar), n_train, n_skip)
+
+
+def _carried_forward(panel: Panel) -> Panel:
+    """The panel with each asset's last price at all bars after it."""
+    if np.isfinite(panel.close[-1]).all():
+        return panel
+    last = panel.close[panel.n_prices - 1, np.arange(panel.n_assets)]
+    close = np.where(np.isnan(panel.close), last, panel.close)
+    return Panel(panel.bars, panel.assets, close, panel.bar)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -104,7 +104,7 @@ def test_gains_of_a_signal_are_in_the_unit_of_its_headline(signal: Results) -> N
     assert "\u22120.50\u00a0bp/day</strong>" in tiles
     assert "over Reversal, the hardest baseline (95 %: -2.50 to +1.50 bp/day" in text
     assert "the worst: -1.50 bp/day" in text
-    assert checker.text.count("federated better \u2192, bp/day") == 1
+    assert checker.text.count("gain, bp/day (federated better \u2192)") == 1
     assert checker.text.count("gain, bp/day") == 2
     assert "less that of the other arm" in text
     # Percentages are of participants, levels and shares only, not of gains.

@@ -46,7 +46,7 @@ def test_gains_that_are_differences_are_drawn_in_their_unit(axes: Axes, signal: 
     plots.draw_gains(axes, [c for c in comparisons(signal) if c.against == "reversal"])
     np.testing.assert_allclose(axes.lines[1].get_xdata(), [-2.5, 1.5])
     assert axes.texts[0].get_text() == "\u22120.50\u00a0bp/day"
-    assert axes.get_xlabel() == "federated better \u2192, bp/day"
+    assert axes.get_xlabel() == "gain, bp/day (federated better \u2192)"
     assert axes.xaxis.get_major_formatter()(0.5) == "0.5"
 
 
@@ -62,7 +62,7 @@ def test_a_histogram_of_differences_is_drawn_in_their_unit(axes: Axes, signal: R
     plots.draw_gain_histogram(axes, gains, signal.headline)
     assert axes.patches[0].get_x() == pytest.approx(-1.0)
     worst = "worst: participant -1, \u22121.00\u00a0bp/day"
-    assert axes.get_xlabel() == f"gain ({worst}), bp/day"
+    assert axes.get_xlabel() == f"gain, bp/day ({worst})"
 
 
 def test_a_sum_of_daily_scores_is_not_per_day(axes: Axes, signal: Results) -> None:
@@ -96,7 +96,7 @@ def test_breaches_are_counted_and_marked(axes: Axes) -> None:
         "level": 0.025,
     }
     plots.draw_path(axes, ForecastPath(**content))
-    assert axes.get_title("left") == "A$B$C (participant 3): 1 breaches in 3 bars, 33.3 %"
+    assert axes.get_title("left") == "A$B$C (participant 3): 1 breach in 3 bars, 33.3 %"
     np.testing.assert_allclose(axes.lines[-1].get_ydata(), [-5.0])
     assert axes.lines[0].get_label() == "2.5 % VaR"
 
@@ -132,6 +132,24 @@ def test_the_difference_rises_while_federated_is_better(
     content["headline"]["lower_is_better"] = lower_is_better
     plots.draw_score_difference(axes, parse_results(content), "ewma_t6")
     np.testing.assert_allclose(axes.lines[0].get_ydata()[-1], expected)
+
+
+def test_test_periods_far_apart_are_drawn_side_by_side(axes: Axes, content: dict[str, Any]) -> None:
+    bars = ["2001-01-01", "2001-01-02", "2001-01-03", "2021-06-01", "2021-06-02"]
+    scores = {"federated": [1e-4] * 5, "ewma_t6": [2e-4] * 5}
+    content["series"]["daily"] = {"bars": bars, **scores}
+    plots.draw_score_difference(axes, parse_results(content), "ewma_t6")
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [1, 2, 3, 4, 5])
+    np.testing.assert_allclose(axes.get_xticks(), [0, 3])
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["2001-01", "2021-06"]
+
+
+def test_many_test_periods_are_not_all_named(axes: Axes, content: dict[str, Any]) -> None:
+    bars = [f"{year}-01-0{day}" for year in range(1980, 2008) for day in (1, 2, 3)]
+    content["series"]["daily"] = {"bars": bars, "federated": [1.0] * 84, "fhs": [1.0] * 84}
+    plots.draw_score_difference(axes, parse_results(content), "fhs")
+    np.testing.assert_allclose(axes.get_xticks(), np.arange(0, 84, 12))
 
 
 def test_missing_daily_scores_are_named(axes: Axes, results: Results) -> None:

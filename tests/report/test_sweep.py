@@ -103,8 +103,8 @@ def test_runs_whose_gains_have_other_units_are_drawn_apart(
     sweep = gather(runs | {"signal": signal})
     page = sweep_report(sweep)
     assert page.count("<svg ") == 2
-    assert page.count("federated better \u2192, bp/day<") == 1
-    assert page.count("federated better \u2192<") == 1
+    assert page.count("gain, bp/day (federated better \u2192)<") == 1
+    assert page.count("gain (federated better \u2192)<") == 1
     assert "\u22120.50\u00a0bp/day" in page
     console = Console(file=io.StringIO(), width=160)
     print_sweep(sweep, console)

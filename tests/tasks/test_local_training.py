@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedtrade.tasks.local_training import fit_one, fit_tuned
+from fedtrade.tasks.local_training import LocalFits, fit_alone, fit_one
 
 ZERO = np.zeros(1, dtype=np.float32)
 INF = float("inf")
@@ -27,22 +27,30 @@ def _numbers(values: np.ndarray) -> Numbers:
 
 
 def _loss(vector: Tensor, numbers: Numbers) -> Tensor:
-    return 0.5 * (torch.from_numpy(numbers.values).float() - vector[0]).square()
+    return 0.5 * (torch.from_numpy(numbers.values).float() - vector[..., :1]).square()
+
+
+def _alone(values: np.ndarray, shrinkage: float = 1.0, horizon_bars: int = 1) -> LocalFits:
+    return fit_alone(
+        _numbers(values),
+        _loss,
+        start=ZERO,
+        prior=ZERO,
+        shrinkage=shrinkage,
+        horizon_bars=horizon_bars,
+        n_steps=400,
+        learning_rate=0.05,
+    )
 
 
 def _tuned(values: np.ndarray, shrinkage: float = 1.0, horizon_bars: int = 1) -> float:
-    return float(
-        fit_tuned(
-            _numbers(values),
-            _loss,
-            start=ZERO,
-            prior=ZERO,
-            shrinkage=shrinkage,
-            horizon_bars=horizon_bars,
-            n_steps=400,
-            learning_rate=0.05,
-        )[0]
-    )
+    return float(_alone(values, shrinkage, horizon_bars).tuned[0])
+
+
+def test_the_default_fit_is_that_of_the_default_pull() -> None:
+    """Always 2 under a pull of 1 is 2 / (1 + 1), whatever the tuned choice."""
+    assert _alone(np.full(40, 2.0)).default == pytest.approx([1.0], abs=0.01)
+    assert _alone(np.full(4, 2.0), horizon_bars=10).default == pytest.approx([1.0], abs=0.01)
 
 
 def test_fit_one_finds_the_shrunk_mean() -> None:
