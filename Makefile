@@ -28,7 +28,7 @@ help: ## List the verbs
 setup: $(READY) ## Make the virtual environment .venv (Python 3.11 or newer)
 
 demo: $(READY) ## Run the main job: train together on market data, report in runs/demo
-	$(BIN)/fedtrade simulate out=runs/demo $(ARGS)
+	$(BIN)/fedtrade simulate out=runs/demo runtime.n_workers=2 $(ARGS)
 
 test: $(READY) ## Run the quick tests
 	$(BIN)/python -m pytest $(ARGS)

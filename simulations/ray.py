@@ -75,7 +75,9 @@ def run(settings: Settings, *, n_cpus: float = 1) -> None:
     """
     settings = with_participants(settings)
     run_apps(
-        settings_json=settings.model_copy(update={"out": str(Path(settings.out).absolute())}).to_json(),
+        settings_json=settings.model_copy(
+            update={"out": str(Path(settings.out).absolute())}
+        ).to_json(),
         n_participants=settings.federation.n_participants or 1,
         n_cpus=n_cpus,
     )
