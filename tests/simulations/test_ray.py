@@ -2,11 +2,16 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fedtrade.components import build
 from fedtrade.errors import ConfigurationError, FedtradeError
+from fedtrade.model_file import read_model
+from fedtrade.settings import Settings
 from simulations import ray as ray_runtime
 
 SOURCE = """
@@ -93,3 +98,15 @@ def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_runtime, "is_installed", lambda: True)
     with pytest.raises(ConfigurationError, match="got 0"):
         ray_runtime.run_apps(settings_json="{}", n_participants=0)
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(not ray_runtime.is_installed(), reason="needs the extra `ray`")
+def test_the_model_is_that_of_the_run_in_process(tiny: Callable[..., Settings]) -> None:
+    """The same settings and full participation give the same model on both runtimes."""
+    vectors = []
+    for runtime in ("ray", "inprocess"):
+        settings = tiny(f"runtime={runtime}", "federation.n_participants=2")
+        build(settings.runtime, "runtime", settings=settings)
+        vectors.append(read_model(Path(settings.out) / "model.safetensors").model.vector)
+    np.testing.assert_allclose(*vectors, rtol=1e-4, atol=1e-6)
