@@ -208,7 +208,7 @@ def _how_to_resume(arguments: Sequence[str], runs: Sequence["Settings"]) -> str:
     )
 
 
-def _benchmark(name: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+def _benchmark(name: str, options: dict[str, Any]) -> list["Record"]:
     from importlib.util import find_spec
 
     from fedtrade.components import build
@@ -218,7 +218,7 @@ def _benchmark(name: str, options: dict[str, Any]) -> list[dict[str, Any]]:
     if not name.isidentifier() or find_spec(module) is None:
         raise ConfigurationError(f"there is no benchmark {name!r}; try grid or value.")
     target = Component.model_validate({"_target_": f"{module}.run", **options})
-    records: list[dict[str, Any]] = build(target, "bench")
+    records: list[Record] = build(target, "bench")
     return records
 
 

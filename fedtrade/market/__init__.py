@@ -1,7 +1,7 @@
 """Market data: panels, where they come from, who holds what, and when it is cut."""
 
 from fedtrade.market.bar_time import BarTime, bar_length
-from fedtrade.market.calendar import Episode, RollingOrigin, history_window, rolling_origins
+from fedtrade.market.calendar import RollingOrigin, history_window, rolling_origins
 from fedtrade.market.files import csv, parquet
 from fedtrade.market.panel import OHLV_FIELDS, Panel
 from fedtrade.market.partition import (
@@ -25,7 +25,6 @@ __all__ = [
     "ByPeriod",
     "BySector",
     "DirichletAssets",
-    "Episode",
     "GapRule",
     "Panel",
     "Partitioner",

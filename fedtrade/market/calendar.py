@@ -19,7 +19,6 @@ Financial Machine Learning", chapter 7, sections 7.4.1 and 7.4.2. Reading one wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ from fedtrade.errors import DataError
 from fedtrade.market.bar_time import BarTime, last_second
 from fedtrade.market.panel import Panel
 
-__all__ = ["Episode", "RollingOrigin", "history_window", "rolling_origins"]
+__all__ = ["RollingOrigin", "history_window", "rolling_origins"]
 
 
 class RollingOrigin(NamedTuple):
@@ -38,29 +37,6 @@ class RollingOrigin(NamedTuple):
     origin: np.datetime64
     test_start: np.datetime64
     test_end: np.datetime64
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """One federation that is trained and tested.
-
-    Attributes
-    ----------
-    number : int
-        Counted from 0 over the whole run.
-    fold : int
-        Which arrangement of the participants this is at its origin (who is a newcomer).
-    origin, test_end : numpy.datetime64
-        The last bar of training and the last bar of the test window.
-    test_start : numpy.datetime64 or None
-        The first bar of the test window, None for the bar after the origin.
-    """
-
-    number: int
-    fold: int
-    origin: np.datetime64
-    test_end: np.datetime64
-    test_start: np.datetime64 | None = None
 
 
 def rolling_origins(

@@ -15,8 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedtrade.report.records import Record, print_records
 from simulations import ray as ray_runtime
-from simulations.bench.record import Record, table
 
 __all__ = ["run"]
 
@@ -102,11 +102,11 @@ def _peer(case: str, settings: dict[str, float], ours: list[Record]) -> list[Rec
                 case=case,
                 subject=_OURS,
                 metric=f"speedup_vs:{_PEER}",
-                value=seconds / record["value"],
+                value=seconds / record.value,
                 unit="x",
             )
             for record in ours
-            if (record["case"], record["metric"]) == (case, "duration")
+            if (record.case, record.metric) == (case, "duration") and record.value is not None
         ),
     ]
 
@@ -150,4 +150,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         print(json.dumps(_measure(*json.loads(sys.argv[2]))))
     else:
-        print(table(run()))
+        print_records(run())

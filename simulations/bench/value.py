@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any
 
 from conf import compose
 from fedtrade.components import build
 from fedtrade.report.comparisons import comparisons
+from fedtrade.report.records import Record
 from fedtrade.report.results import FEDERATED, Results, metric, read_results
 
 __all__ = ["CASES", "run"]
@@ -33,7 +33,7 @@ def run(
     overrides: Sequence[str] = (),
     n_workers: int = 2,
     out: str | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """Run each case and give flat records; subjects other than `fedtrade` are the other arms.
 
     Parameters
@@ -68,7 +68,7 @@ def _simulate(folder: Path, case: str, overrides: Sequence[str], n_workers: int)
     return read_results(folder / "results.json")
 
 
-def _records(case: str, results: Results) -> list[dict[str, Any]]:
+def _records(case: str, results: Results) -> list[Record]:
     headline = results.headline
     records = []
     for arm in results.arms:
@@ -88,7 +88,7 @@ def _records(case: str, results: Results) -> list[dict[str, Any]]:
         ):
             records.append(("fedtrade", f"{name}:{found.against}", _scaled(value, scale), unit))
     return [
-        {"case": case, "subject": subject, "metric": name, "value": value, "unit": unit}
+        Record(case=case, subject=subject, metric=name, value=value, unit=unit)
         for subject, name, value, unit in records
     ]
 

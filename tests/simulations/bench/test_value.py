@@ -24,10 +24,14 @@ def test_records_are_those_of_the_runs(tiny: Callable[..., Settings], tmp_path: 
     ]
     records = run(cases=["same_history_60"], overrides=overrides, n_workers=0, out=str(tmp_path))
     results = read_results(tmp_path / "same_history_60" / "results.json")
-    assert {record["case"] for record in records} == {"same_history_60"}
-    scores = {r["subject"]: r["value"] for r in records if r["metric"] == "pinball"}
+    assert {record.case for record in records} == {"same_history_60"}
+    scores = {r.subject: r.value for r in records if r.metric == "pinball"}
     assert scores.keys() == (set(results.arms) - {"federated"}) | {"fedtrade"}
-    gains = {r["metric"].split(":")[1]: r["value"] for r in records if "gain_vs:" in r["metric"]}
+    gains = {
+        r.metric.removeprefix("gain_vs:"): r.value
+        for r in records
+        if r.metric.startswith("gain_vs:")
+    }
     for arm, gain in gains.items():
         ratio = 100.0 * (1.0 - scores["fedtrade"] / scores[arm])
         assert gain == pytest.approx(ratio, abs=1e-6)
