@@ -78,7 +78,7 @@ def evaluate(message: Message, context: Context) -> Message:
         "daily": outcome.daily,
     }
     config: dict[str, str | float | list[str]] = {"arms": list(outcome.arms)}
-    if outcome.path is not None:
+    if outcome.path is not None and Participant.of(context).show_path:
         arrays["path"] = np.stack([outcome.path.returns, outcome.path.var, outcome.path.es])
         config |= {"path-asset": outcome.path.asset, "path-level": outcome.path.level}
     return _reply(message, arrays, config=config)

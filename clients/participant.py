@@ -32,11 +32,14 @@ class Participant:
     bars : datetime64 of shape (n_bars,)
         All bars that it holds.
     n_assets : int
+    show_path : bool
+        Whether one asset's returns and forecasts may leave it, for a picture.
     """
 
     def __init__(self, settings: Settings, number: int) -> None:
         self.number = number
         self.task: Task = build_task(settings)
+        self.show_path = settings.evaluation.show_path
         self._holdings = Holdings.of(settings)
         panel = self._holdings.panel_of(number)
         self.bars: NDArray[np.datetime64] = panel.bars

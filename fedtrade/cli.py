@@ -19,6 +19,7 @@ import typer
 from fedtrade.errors import ConfigurationError, FedtradeError
 
 if TYPE_CHECKING:
+    from fedtrade.report.records import Record
     from fedtrade.settings import Settings
 
 __all__ = ["app", "main"]
@@ -65,6 +66,24 @@ def main() -> None:
         sys.exit(status if isinstance(status, int) else 0)
 
 
+def _print_version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        print(f"fedtrade {version('fedtrade')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command(context_settings=PASS_ON)
 def simulate(context: typer.Context, overrides: Overrides = None) -> None:
     """Simulate a federation: train, score out of time, report.
@@ -76,13 +95,14 @@ def simulate(context: typer.Context, overrides: Overrides = None) -> None:
 
     arguments = [*(overrides or []), *context.args]
     runs = runs_of(arguments)
+    stored_before = [_stored_at(settings) for settings in runs]
     try:
         if len(runs) == 1:
             _simulate(runs[0])
         elif runs:
             _sweep(runs)
     except KeyboardInterrupt:
-        raise _Interrupted(_how_to_resume(arguments, runs)) from None
+        raise _Interrupted(_how_to_resume(arguments, runs, stored_before)) from None
 
 
 @app.command(context_settings=PASS_ON)
@@ -116,11 +136,19 @@ def predict(
         typer.Option(help="Prices that stand for the market; by default those of --data."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the forecasts here.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            help="KEY=VALUE, how to read the prices: a key of data=csv or data=parquet.",
+        ),
+    ] = None,
 ) -> None:
     """Forecast the next bar of each asset in a price file."""
     from fedtrade.prediction import predict_file, print_prediction, write_prediction
 
-    prediction = predict_file(model, data, market)
+    prediction = predict_file(model, data, market, _options(option or []))
     print_prediction(prediction)
     if json is not None:
         write_prediction(prediction, json)
@@ -168,18 +196,32 @@ def _sweep(runs: Sequence["Settings"]) -> None:
 
 
 def _run(settings: "Settings") -> Path:
-    from fedtrade.components import build
+    from fedtrade.components import factory
 
     with _interrupts_held():
         import torch  # noqa: F401 - half imported, it takes the whole process down with it
-    build(settings.runtime, "runtime", settings=settings)
+    simulation = factory(settings.runtime, "runtime", settings=settings)
+    simulation()
     return Path(settings.out)
 
 
 def _resumable(settings: "Settings") -> "Settings":
     """A point of a sweep that was never begun has nothing to resume."""
-    begun = (Path(settings.out) / CHECKPOINT).exists()
-    return settings if begun else settings.model_copy(update={"resume": False})
+    return settings if _is_begun(settings) else settings.model_copy(update={"resume": False})
+
+
+def _is_begun(settings: "Settings") -> bool:
+    return _stored_at(settings) is not None
+
+
+def _stored_at(settings: "Settings") -> int | None:
+    """When the checkpoint in the run's folder was begun (nanoseconds), None without one."""
+    from fedtrade.checkpoint import RUN_FILE
+
+    try:
+        return (Path(settings.out) / CHECKPOINT / RUN_FILE).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _gather(folders: Sequence[Path]) -> None:
@@ -195,11 +237,20 @@ def _gather(folders: Sequence[Path]) -> None:
         print(f"Sweep: {path}")
 
 
-def _how_to_resume(arguments: Sequence[str], runs: Sequence["Settings"]) -> str:
-    """Where the last checkpoint is and the command that goes on from there."""
-    begun = [settings.out for settings in runs if (Path(settings.out) / CHECKPOINT).exists()]
+def _how_to_resume(
+    arguments: Sequence[str], runs: Sequence["Settings"], stored_before: Sequence[int | None]
+) -> str:
+    """Where the last checkpoint is and the command that goes on from there.
+
+    A checkpoint that was there before and is not being resumed belongs to an earlier run.
+    """
+    begun = [
+        settings.out
+        for settings, before in zip(runs, stored_before, strict=True)
+        if _stored_at(settings) not in ((None,) if settings.resume else (None, before))
+    ]
     if not begun:
-        return "Interrupted before the first round: there is nothing to resume."
+        return "Interrupted before the first round: nothing was stored yet."
     others = (argument for argument in arguments if not argument.startswith("resume="))
     command = shlex.join(["fedtrade", "simulate", *others, "resume=true"])
     return (
@@ -211,27 +262,39 @@ def _how_to_resume(arguments: Sequence[str], runs: Sequence["Settings"]) -> str:
 def _benchmark(name: str, options: dict[str, Any]) -> list["Record"]:
     from importlib.util import find_spec
 
-    from fedtrade.components import build
+    from fedtrade.components import factory
     from fedtrade.settings import Component
 
     module = f"simulations.bench.{name}"
     if not name.isidentifier() or find_spec(module) is None:
         raise ConfigurationError(f"there is no benchmark {name!r}; try grid or value.")
     target = Component.model_validate({"_target_": f"{module}.run", **options})
-    records: list[Record] = build(target, "bench")
+    run = factory(target, "bench")
+    records: list[Record] = run()
     return records
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:
-    """Options for a benchmark, their values read as YAML."""
-    from omegaconf import OmegaConf
-
+    """Options by key; values are YAML, or texts where they are none, such as `decimal=,`."""
+    options: dict[str, Any] = {}
     for pair in pairs:
-        if "=" not in pair:
+        key, equals, value = pair.partition("=")
+        if not equals:
             raise ConfigurationError(f"--option {pair!r} is not of the form KEY=VALUE.")
-    options = OmegaConf.to_container(OmegaConf.from_dotlist(pairs))
-    assert isinstance(options, dict)
-    return {str(key): value for key, value in options.items()}
+        options[key] = _value(value)
+    return options
+
+
+def _value(text: str) -> Any:
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    if len(text) == 1 and not text.isalnum():  # a separator, which may mean something in YAML
+        return text
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload,index]
+    except YAMLError:
+        return text
 
 
 @contextmanager
@@ -255,7 +318,9 @@ def _plain_errors() -> Iterator[None]:
         error.show()
         sys.exit(USER_ERROR)
     except click.ClickException as error:
-        _say(f"Error: {error.format_message()}")
+        # Both typer and click add a suggestion, one to the message and one in formatting it.
+        is_complete = "Did you mean" in error.message
+        _say(f"Error: {error.message if is_complete else error.format_message()}")
         sys.exit(error.exit_code)
     except _Interrupted as interrupted:
         _say(str(interrupted))

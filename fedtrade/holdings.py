@@ -28,10 +28,16 @@ def build_task(settings: Settings) -> Task:
 
 
 def with_participants(settings: Settings) -> Settings:
-    """The settings with `federation.n_participants` filled in from the partition."""
-    n_participants = Holdings.of(settings).n_participants
-    federation = settings.federation.model_copy(update={"n_participants": n_participants})
-    return settings.model_copy(update={"federation": federation})
+    """The settings with `federation.n_participants` filled in from the partition.
+
+    Raises
+    ------
+    ConfigurationError
+        If the number that the partition gives is too small for the federation.
+    """
+    values = settings.to_mapping()
+    values["federation"]["n_participants"] = Holdings.of(settings).n_participants
+    return Settings.from_mapping(values)
 
 
 class Holdings:

@@ -20,20 +20,33 @@ FORMAT = "fedtrade-model-1"
 
 
 class StoredModel(NamedTuple):
-    """A model, the settings of the run that made it, and the last bar that it has seen."""
+    """A model, the settings of the run that made it, and what its data were like.
+
+    Attributes
+    ----------
+    trained_until : str
+        The last bar that it has seen.
+    bar : str or None
+        The usual spacing of its bars; None in files of versions that did not store it.
+    """
 
     model: Model
     settings: Settings
     trained_until: str
+    bar: str | None = None
 
 
-def write_model(path: Path, model: Model, settings: Settings, trained_until: int) -> None:
+def write_model(
+    path: Path, model: Model, settings: Settings, trained_until: int, bar: str | None = None
+) -> None:
     """Store the vector and the learned sums.
 
     Parameters
     ----------
     trained_until : int
         Seconds since 1970 of the last bar of training.
+    bar : str or None
+        The usual spacing of the bars of training, such as `"1D"`.
 
     Raises
     ------
@@ -47,6 +60,8 @@ def write_model(path: Path, model: Model, settings: Settings, trained_until: int
         "settings": settings.to_json(),
         "trained_until": bar_text(trained_until),
     }
+    if bar is not None:
+        metadata["bar"] = bar
     write_atomically(path, save(arrays, metadata=metadata))
 
 
@@ -74,4 +89,6 @@ def read_model(path: str | Path) -> StoredModel:
     except (KeyError, ConfigurationError) as error:
         raise CheckpointError(f"{path} has no readable settings: {error}.") from error
     learned = {k.removeprefix("learned."): v for k, v in arrays.items() if k != "vector"}
-    return StoredModel(Model(arrays["vector"], learned), settings, trained_until)
+    return StoredModel(
+        Model(arrays["vector"], learned), settings, trained_until, metadata.get("bar")
+    )

@@ -13,7 +13,17 @@ from fedtrade.errors import CheckpointError
 from fedtrade.tasks.task import Evaluation, ForecastPath, Model
 from fedtrade.wire import EpisodeRecord, pack_model, split_prefix, unpack_models
 
-__all__ = ["EpisodeOutcome", "Failure", "RoundLog", "from_bytes", "to_bytes"]
+__all__ = [
+    "UNKNOWN_PARTICIPANT",
+    "EpisodeOutcome",
+    "Failure",
+    "RoundLog",
+    "from_bytes",
+    "to_bytes",
+]
+
+UNKNOWN_PARTICIPANT = -1
+"""The number of a node that is no participant, such as one that did not say who it is."""
 
 
 class RoundLog(NamedTuple):
@@ -28,7 +38,10 @@ class RoundLog(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A participant without a usable reply; round 0 is before training, -1 the evaluation."""
+    """A participant (or `UNKNOWN_PARTICIPANT`) without a usable reply.
+
+    Round 0 is before training, -1 the evaluation.
+    """
 
     round_number: int
     participant: int

@@ -2,18 +2,21 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.components import build
 from fedtrade.errors import DataError
 from fedtrade.holdings import build_task
-from fedtrade.market import Panel, csv, parquet
-from fedtrade.model_file import read_model
+from fedtrade.market import Panel
+from fedtrade.market.bar_time import usual_bar
+from fedtrade.model_file import StoredModel, read_model
 from fedtrade.report.atomic import write_atomically
+from fedtrade.settings import Component
 from fedtrade.tasks.task import Forecast, Sample, Shared, Task
 
 __all__ = ["Prediction", "predict_file", "print_prediction", "write_prediction"]
@@ -41,7 +44,10 @@ class Prediction(NamedTuple):
 
 
 def predict_file(
-    model_file: str | Path, data: str | Path, market: str | Path | None = None
+    model_file: str | Path,
+    data: str | Path,
+    market: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Prediction:
     """Forecast the next bar of every asset in a file whose prices reach its last bar.
 
@@ -54,18 +60,26 @@ def predict_file(
         The `model.safetensors` of a run.
     data, market
         CSV or Parquet files (or folders of CSV files), see `fedtrade.market.csv`.
+    options
+        How to read them: keyword arguments of `fedtrade.market.csv` or `parquet`. `assets` chooses
+        what is forecast, and leaves the market whole.
 
     Raises
     ------
     CheckpointError
         If the model cannot be read.
+    ConfigurationError
+        If an option is unknown or has no such value.
     DataError
         If the prices cannot be used, or no asset has enough of them.
     """
     stored = read_model(model_file)
     task = build_task(stored.settings)
-    own = _load(data)
-    everyone = own if market is None else _load(market)
+    options = options or {}
+    own = _load(data, options)
+    shared_options = {key: value for key, value in options.items() if key != "assets"}
+    everyone = own if market is None else _load(market, shared_options)
+    _warn_of_differences(stored, own)
     calendar = np.union1d(own.bars, everyone.bars[everyone.bars <= own.bars[-1]])
     shared = _shared(task, everyone.until(own.bars[-1]), calendar)
     forecasts: list[Forecast] = []
@@ -93,7 +107,7 @@ def print_prediction(prediction: Prediction) -> None:
     from rich.table import Table
 
     columns = list(dict.fromkeys((f.quantity, f.level) for f in prediction.forecasts))
-    table = Table(title=f"Forecasts after {prediction.after}, in %", title_justify="left")
+    table = Table(title=f"Forecasts after {prediction.after}", title_justify="left")
     table.add_column("asset")
     for quantity, level in columns:
         table.add_column(_title(quantity, level), justify="right")
@@ -109,12 +123,14 @@ def _cell(quantity: str, value: float) -> str:
 
 
 def _title(quantity: str, level: float | None) -> str:
+    """The quantity, its level, and the unit of its values."""
     name = {"var": "VaR", "es": "ES"}.get(quantity, quantity)
+    unit = {"score": "", "position": r" \[% of capital]"}.get(quantity, r" \[%]")
     if level is None:
-        return name
+        return f"{name}{unit}"
     if level < 1:
-        return f"{name} {100 * level:g} %"
-    return f"{name} {level:g} {'bar' if level == 1 else 'bars'}"
+        return f"{name} {100 * level:g} %{unit}"
+    return f"{name} {level:g} {'bar' if level == 1 else 'bars'}{unit}"
 
 
 def _together(panel: Panel, min_bars: int) -> list[Panel]:
@@ -136,8 +152,31 @@ def _together(panel: Panel, min_bars: int) -> list[Panel]:
     return [panel.select(assets).since(start) for start, assets in groups.items()]
 
 
-def _load(path: str | Path) -> Panel:
-    return parquet(path) if str(path).endswith(PARQUET_SUFFIXES) else csv(path)
+def _warn_of_differences(stored: StoredModel, own: Panel) -> None:
+    """Say so where the prices are not of the kind that the model was trained on."""
+    bar = usual_bar(own.bars)
+    if stored.bar not in (None, bar):
+        _LOG.warning(
+            "The prices have bars of %s, but the model was trained on bars of %s: "
+            "do not rely on its forecasts.",
+            bar,
+            stored.bar,
+        )
+    least = stored.settings.federation.history_bars
+    if own.n_bars < least:
+        _LOG.warning(
+            "The prices have %d bars, but in training everybody had %d or more: "
+            "the forecasts may be worse than the report says.",
+            own.n_bars,
+            least,
+        )
+
+
+def _load(path: str | Path, options: Mapping[str, Any]) -> Panel:
+    kind = "parquet" if str(path).endswith(PARQUET_SUFFIXES) else "csv"
+    values = {"_target_": f"fedtrade.market.files.{kind}", **options, "path": str(path)}
+    panel: Panel = build(Component.model_validate(values), "data")
+    return panel
 
 
 def _shared(task: Task, market: Panel, calendar: NDArray[np.datetime64]) -> Shared:

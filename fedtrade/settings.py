@@ -42,6 +42,7 @@ class Federation(_Record):
     incumbent_bars: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=0)]
     reply_timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+    least_holders: Annotated[int, Field(ge=1)] = 2
 
     @model_validator(mode="after")
     def _check_cold_start(self) -> "Federation":
@@ -54,7 +55,7 @@ class Federation(_Record):
             if self.n_participants is not None and self.n_participants < 2:
                 raise ValueError(
                     "n_participants=1 leaves nobody to join; use at least 2, "
-                    "or federation=same_history"
+                    "or federation=same_history (or federation=small)"
                 )
         return self
 
@@ -96,6 +97,7 @@ class Evaluation(_Record):
     n_origins: Annotated[int, Field(ge=1)] | None
     embargo_bars: Annotated[int, Field(ge=0)] = 0
     pooled: bool = True
+    show_path: bool = True
     public_bars: Annotated[int, Field(ge=0)] = 0
     bootstrap_resamples: Annotated[int, Field(ge=100)] = 2000
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from fedtrade.errors import ConfigurationError
 from fedtrade.holdings import with_participants
 from fedtrade.settings import Settings
 from simulations.grid import simulate
@@ -24,9 +25,17 @@ def run(
 
     Raises
     ------
+    ConfigurationError
+        If an argument lies outside of its range.
     FedtradeError
         As the ServerApp.
     """
+    if not isinstance(n_workers, int) or n_workers < 0:
+        raise ConfigurationError(f"runtime.n_workers must be 0 or more, got {n_workers!r}.")
+    if workers not in ("processes", "threads"):
+        raise ConfigurationError(
+            f"runtime.workers must be 'processes' or 'threads', got {workers!r}."
+        )
     settings = with_participants(settings)
     simulate(
         "strategies.server_app:app",

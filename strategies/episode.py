@@ -1,8 +1,7 @@
 """Run one episode: the federated sums, the rounds of training, the evaluation."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +11,19 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.errors import FedtradeError
-from fedtrade.outcome import EpisodeOutcome, Failure, RoundLog
+from fedtrade.outcome import UNKNOWN_PARTICIPANT, EpisodeOutcome, Failure, RoundLog
 from fedtrade.settings import Settings
-from fedtrade.tasks.task import Evaluation, ForecastPath, Model, Task
+from fedtrade.tasks.task import Model, Task
 from fedtrade.wire import (
     CALENDAR,
-    CONFIG,
     SHARED_PREFIX,
     SUM,
     SUM_NAME,
     VECTOR,
-    bars_of,
     pack_model,
     seconds_of,
 )
+from strategies.answers import finished_sum, read_evaluations, read_sums
 from strategies.exchange import Answer, array_record, ask
 from strategies.federated_averaging import FederatedAveraging
 from strategies.membership import Membership
@@ -37,6 +35,7 @@ __all__ = ["EpisodeRunner", "RoundListener"]
 RoundListener = Callable[[EpisodeOutcome, RoundLog], None]
 ReferenceModels = Callable[[EpisodeOutcome, NDArray[np.datetime64]], Mapping[str, Model]]
 
+FIRST_EPISODE = 0
 BEFORE_TRAINING = 0
 EVALUATION = -1
 FEDERATED = "federated"
@@ -44,7 +43,7 @@ FEDERATED = "federated"
 
 @dataclass(frozen=True, slots=True)
 class EpisodeRunner:
-    """Runs episodes over one grid.
+    """Runs episodes over one grid; the strategy is told who its members are.
 
     Attributes
     ----------
@@ -62,6 +61,10 @@ class EpisodeRunner:
     reference_models: ReferenceModels
     on_round: RoundListener
 
+    def __post_init__(self) -> None:
+        self.strategy.nodes = tuple(sorted(self.membership.participants))
+        self.strategy.reply_timeout_s = self.settings.federation.reply_timeout_s
+
     def run(self, outcome: EpisodeOutcome) -> EpisodeOutcome:
         """Bring an episode, new or interrupted, to its end.
 
@@ -73,6 +76,8 @@ class EpisodeRunner:
         episode = outcome.episode
         calendar = episode_calendar(self.settings, self.membership.calendar, episode)
         if FEDERATED not in outcome.models:
+            if episode.number == FIRST_EPISODE:
+                self._note(outcome, BEFORE_TRAINING, self.membership.refusals)
             self._add_up(outcome, calendar)
             start = self.task.initial(self.settings.seed)
             outcome.models[FEDERATED] = Model(start, self._learned(outcome))
@@ -91,13 +96,13 @@ class EpisodeRunner:
             config = outcome.episode.to_config() | {SUM_NAME: name}
             nodes = sorted(self.membership.participants)
             answers, refusals = self._ask(nodes, SUM, _shared_arrays(outcome, calendar), config)
-            parts, unusable = _read_sums(answers)
+            parts, unusable = read_sums(answers)
             refusals += unusable
             self._note(outcome, BEFORE_TRAINING, refusals)
             if not parts:
                 reason = refusals[0].reason if refusals else "nobody is there"
                 raise FedtradeError(f"no participant can take part: {reason}")
-            outcome.shared[name] = self.task.finish_sum(name, np.sum(parts, axis=0))
+            outcome.shared[name] = finished_sum(self.task, name, parts)
 
     def _train(
         self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64], number: int
@@ -141,13 +146,12 @@ class EpisodeRunner:
             if self.settings.federation.is_scored(number, n_participants, outcome.episode.fold)
         ]
         answers, refusals = self._ask(nodes, "evaluate", arrays, outcome.episode.to_config())
-        for answer in answers:
-            try:
-                evaluation = _read_evaluation(answer, self.task, set(outcome.models))
-            except (KeyError, ValueError, TypeError) as error:
-                refusals.append(Refusal(answer.node_id, f"unusable evaluation: {error}"))
-            else:
-                outcome.evaluations[self.membership.participants[answer.node_id]] = evaluation
+        evaluations, unusable = read_evaluations(
+            answers, self.task, set(outcome.models), outcome.episode, calendar
+        )
+        refusals += unusable
+        for node, evaluation in evaluations.items():
+            outcome.evaluations[self.membership.participants[node]] = evaluation
         self._note(outcome, EVALUATION, refusals)
         if not outcome.evaluations:
             reason = refusals[0].reason if refusals else "nobody is scored"
@@ -168,7 +172,7 @@ class EpisodeRunner:
 
     def _note(self, outcome: EpisodeOutcome, number: int, refusals: Iterable[Refusal]) -> None:
         for node, reason in refusals:
-            participant = self.membership.participants.get(node, EVALUATION)
+            participant = self.membership.participants.get(node, UNKNOWN_PARTICIPANT)
             outcome.failures.append(Failure(number, participant, reason))
 
 
@@ -177,47 +181,3 @@ def _shared_arrays(
 ) -> dict[str, NDArray[Any]]:
     shared: dict[str, NDArray[Any]] = {CALENDAR: seconds_of(calendar), **outcome.shared}
     return {f"{SHARED_PREFIX}{name}": values for name, values in shared.items()}
-
-
-def _read_sums(answers: Sequence[Answer]) -> tuple[list[NDArray[np.float64]], list[Refusal]]:
-    """The parts that are finite and of the shape that most have, and who sent another."""
-    parts = {
-        answer.node_id: answer.arrays["sum"]
-        for answer in answers
-        if "sum" in answer.arrays
-        and answer.arrays["sum"].dtype.kind == "f"
-        and np.isfinite(answer.arrays["sum"]).all()
-    }
-    shapes = Counter(part.shape for part in parts.values()).most_common(1)
-    usable = {node: part for node, part in parts.items() if part.shape == shapes[0][0]}
-    reason = "its part of the sum is missing, not finite, or of another shape than others'"
-    refusals = [Refusal(a.node_id, reason) for a in answers if a.node_id not in usable]
-    return [part.astype(np.float64) for part in usable.values()], refusals
-
-
-def _read_evaluation(answer: Answer, task: Task, models: Set[str]) -> Evaluation:
-    """Check what a participant says about its scores of these models and of its own.
-
-    Raises
-    ------
-    ValueError, KeyError
-        If parts are missing or their shapes do not fit together.
-    """
-    config: Mapping[str, Any] = answer.message.content.config_records[CONFIG]
-    arms = tuple(str(arm) for arm in config["arms"])
-    bars = bars_of(answer.arrays["bars"])
-    totals, daily = answer.arrays["totals"], answer.arrays["daily"]
-    expected = (len(arms), len(task.totals)), (len(task.daily), len(arms), len(bars))
-    if (totals.shape, daily.shape) != expected:
-        raise ValueError(f"shapes {totals.shape} and {daily.shape} instead of {expected}")
-    if not models <= set(arms):
-        raise ValueError(f"no scores of {', '.join(sorted(models - set(arms)))}")
-    if not np.isfinite(totals).all():
-        raise ValueError("totals that are not finite")
-    path = None
-    if "path" in answer.arrays:
-        values = answer.arrays["path"]
-        if values.shape != (3, len(bars)):
-            raise ValueError(f"a path of shape {values.shape} instead of {(3, len(bars))}")
-        path = ForecastPath(str(config["path-asset"]), float(config["path-level"]), bars, *values)
-    return Evaluation(arms, bars, totals.astype(np.float64), daily.astype(np.float64), path)

@@ -12,6 +12,8 @@ __all__ = ["FINAL_FOLD", "episode_calendar", "plan"]
 
 FINAL_FOLD = -1
 """The fold of the model that is kept: trained on all history up to the last bar, not scored."""
+SMALL = (120, 60, 1)
+"""Bars of history, test bars and origins of federation=small evaluation=short."""
 
 
 def plan(
@@ -40,9 +42,10 @@ def plan(
     except DataError as error:
         history = "incumbent_bars" if federation.n_folds > 1 else "history_bars"
         raise DataError(
-            f"{error} (evaluation.test_bars={evaluation.test_bars}, "
+            f"{str(error).rstrip('.')} (evaluation.test_bars={evaluation.test_bars}, "
             f"evaluation.n_origins={evaluation.n_origins}, "
             f"federation.{history}={federation.longest_history_bars})"
+            f"{'' if _is_small(settings) else '; try federation=small evaluation=short'}."
         ) from None
     spans = [
         (fold, window.origin, window.test_end, n_skip)
@@ -63,6 +66,17 @@ def episode_calendar(
     origin = int(np.searchsorted(calendar, np.datetime64(episode.origin, "s"), "right"))
     end = int(np.searchsorted(calendar, np.datetime64(episode.test_end, "s"), "right"))
     return calendar[origin - settings.federation.longest_history_bars : end]
+
+
+def _is_small(settings: Settings) -> bool:
+    """Whether the windows are no longer than those of federation=small evaluation=short."""
+    evaluation = settings.evaluation
+    lengths = (
+        settings.federation.longest_history_bars,
+        evaluation.test_bars,
+        evaluation.n_origins or 1,
+    )
+    return all(n <= small for n, small in zip(lengths, SMALL, strict=True))
 
 
 def _seconds(bar: np.datetime64) -> int:

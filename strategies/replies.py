@@ -15,6 +15,12 @@ __all__ = ["LocalResult", "Refusal", "plain_reason", "read_arrays", "read_update
 MOST_EXAMPLES = 2**53
 """Numbers of examples below it are exact as weights."""
 
+LARGEST_PARAMETER_CHANGE = 1e6
+"""No local training moves a parameter further: features and losses are of order one."""
+
+LARGEST_LOSS = 1e12
+"""A reported loss beyond it is made up, and would drown the others in the mean."""
+
 _EXCEPTION = re.compile(r"<class '(?:([\w.]+)\.)?(\w+)'>:<'(.*)'>", re.DOTALL)
 
 
@@ -81,12 +87,20 @@ def read_update(message: Message, n_params: int) -> LocalResult:
         values = update.astype(np.float32)
     if not np.isfinite(values).all():
         raise ValueError("the update has values that are not finite")
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest > LARGEST_PARAMETER_CHANGE:
+        raise ValueError(
+            f"the update is absurd: it changes a parameter by {largest:.3g}, "
+            f"and {LARGEST_PARAMETER_CHANGE:g} is the most that is believed"
+        )
     metrics: Mapping[str, object] = message.content.metric_records.get(METRICS) or {}
     n_examples, loss = metrics.get("num-examples"), metrics.get("loss")
     if not isinstance(n_examples, int) or not 0 <= n_examples < MOST_EXAMPLES:
         raise ValueError(f"num-examples must be a whole number, not negative; got {n_examples!r}")
     if not isinstance(loss, float) or not np.isfinite(loss):
         raise ValueError(f"loss must be a finite number, got {loss!r}")
+    if abs(loss) > LARGEST_LOSS:
+        raise ValueError(f"the loss is absurd: {loss:.3g}")
     return LocalResult(message.metadata.src_node_id, values, n_examples, float(loss))
 
 

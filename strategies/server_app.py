@@ -11,13 +11,15 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from conf import resolve
-from fedtrade.checkpoint import Checkpoints
+from fedtrade.checkpoint import Checkpoints, fingerprint
 from fedtrade.components import build
-from fedtrade.holdings import build_task
+from fedtrade.errors import FedtradeError
+from fedtrade.holdings import Holdings, build_task
+from fedtrade.market.bar_time import usual_bar
 from fedtrade.outcome import EpisodeOutcome, RoundLog
 from fedtrade.report import Progress
 from fedtrade.report.assemble import assemble
-from fedtrade.report.outputs import write_outputs
+from fedtrade.report.outputs import remove_outputs, write_outputs
 from fedtrade.settings import Settings
 from fedtrade.wire import EpisodeRecord
 from strategies.episode import EpisodeRunner
@@ -48,10 +50,17 @@ def run(grid: Grid, settings: Settings) -> None:
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
     out = Path(settings.out)
     federation = settings.federation
-    members = discover(grid, federation.n_participants, federation.reply_timeout_s)
+    members = discover(
+        grid,
+        federation.n_participants,
+        federation.reply_timeout_s,
+        federation.least_holders,
+    )
     episodes = plan(settings, members.calendar, task.horizon_bars)
-    # Last, because it replaces the checkpoint of an earlier run: only now can this one begin.
-    checkpoints = Checkpoints(out / "checkpoint", settings)
+    # Last, because they replace what an earlier run left: only now can this one begin.
+    checkpoints = Checkpoints(out / "checkpoint", settings, _data_hash(settings))
+    if not settings.resume:
+        remove_outputs(out)
     with Progress(len(episodes), federation.rounds, mode=settings.progress) as progress:
 
         def on_round(outcome: EpisodeOutcome, log: RoundLog) -> None:
@@ -79,7 +88,16 @@ def run(grid: Grid, settings: Settings) -> None:
                 checkpoints.save(outcome)
             outcomes.append(outcome)
         progress.finished()
-    write_outputs(out, settings, assemble(settings, task, outcomes), outcomes[-1])
+    bar = usual_bar(members.calendar)
+    write_outputs(out, settings, assemble(settings, task, outcomes), outcomes[-1], bar)
+
+
+def _data_hash(settings: Settings) -> str | None:
+    """Of the data, where the server sees them; on real nodes only the participants do."""
+    try:
+        return fingerprint(Holdings.of(settings).panel)
+    except FedtradeError:
+        return None
 
 
 def _label(episode: EpisodeRecord) -> str:

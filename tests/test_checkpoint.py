@@ -1,11 +1,14 @@
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fedtrade.checkpoint import Checkpoints
+from fedtrade.checkpoint import Checkpoints, fingerprint
 from fedtrade.errors import CheckpointError, OutputError
+from fedtrade.market.panel import Panel
 from fedtrade.outcome import EpisodeOutcome
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Model
@@ -33,6 +36,58 @@ def test_what_was_saved_last_is_loaded(tiny: Make, tmp_path: Path) -> None:
 def test_a_new_run_removes_the_checkpoint_of_the_last(tiny: Make, tmp_path: Path) -> None:
     Checkpoints(tmp_path, tiny()).save(_outcome())
     assert Checkpoints(tmp_path, tiny()).load(EPISODE) is None
+
+
+def test_nothing_else_in_the_folder_is_removed(tiny: Make, tmp_path: Path) -> None:
+    Checkpoints(tmp_path, tiny()).save(_outcome())
+    (tmp_path / "notes").mkdir()
+    for name in ("mine.txt", "episode.npz", "notes/episode-0001.npz"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    Checkpoints(tmp_path, tiny())
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {"run.json", "mine.txt", "episode.npz", "notes", "notes/episode-0001.npz"}
+
+
+def test_a_checkpoint_that_cannot_be_removed(tiny: Make, tmp_path: Path) -> None:
+    (tmp_path / "episode-0001.npz").mkdir()
+    with pytest.raises(OutputError, match=r"episode-0001\.npz .* could not be removed .* out=DIR"):
+        Checkpoints(tmp_path, tiny())
+
+
+def test_changed_data_are_refused(tiny: Make, tmp_path: Path) -> None:
+    """The same settings and origins, but a price was corrected since."""
+    Checkpoints(tmp_path, tiny(), "a" * 64).save(_outcome())
+    with pytest.raises(CheckpointError, match="other data: what `data` names has changed"):
+        Checkpoints(tmp_path, tiny("resume=true"), "b" * 64)
+    assert Checkpoints(tmp_path, tiny("resume=true"), "a" * 64).load(EPISODE) is not None
+    assert json.loads((tmp_path / "run.json").read_text())["data_sha256"] == "a" * 64
+
+
+@pytest.mark.parametrize(("before", "now"), [("a" * 64, None), (None, "b" * 64), (None, None)])
+def test_data_that_cannot_be_seen_are_not_compared(
+    tiny: Make, tmp_path: Path, before: str | None, now: str | None
+) -> None:
+    Checkpoints(tmp_path, tiny(), before).save(_outcome())
+    assert Checkpoints(tmp_path, tiny("resume=true"), now).load(EPISODE) is not None
+
+
+def test_the_fingerprint_is_of_everything_in_a_panel() -> None:
+    bars = np.array([0, 86_400], dtype="datetime64[s]")
+    close = np.array([[1.0, np.nan], [2.0, 3.0]])
+    panel = Panel(bars, ("A", "B"), close, ohlv={"open": close})
+    found = fingerprint(panel)
+    assert re.fullmatch("[0-9a-f]{64}", found)
+    assert fingerprint(Panel(bars.copy(), ("A", "B"), close.copy(), ohlv={"open": close})) == found
+    others = [
+        Panel(bars + np.timedelta64(1, "s"), ("A", "B"), close, ohlv={"open": close}),
+        Panel(bars, ("A", "C"), close, ohlv={"open": close}),
+        Panel(bars, ("A", "B"), np.nextafter(close, 9.0), ohlv={"open": close}),
+        Panel(bars, ("A", "B"), close, bar="1h", ohlv={"open": close}),
+        Panel(bars, ("A", "B"), close, ohlv={"high": close}),
+        Panel(bars, ("A", "B"), close, ohlv={"open": 2.0 * close}),
+        Panel(bars, ("A", "B"), close),
+    ]
+    assert len({found, *map(fingerprint, others)}) == 8
 
 
 def test_nothing_to_resume(tiny: Make, tmp_path: Path) -> None:

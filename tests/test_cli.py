@@ -210,7 +210,9 @@ def test_wrong_settings(arguments: list[str], named: list[str], cli: Cli) -> Non
         (["+model.depth=2"], ["model.depth is not an option"]),
         (["model._target_=fedtrade.nothing"], ["model._target_=fedtrade.nothing"]),
         (["task.local_steps=0"], ["local_steps", "0"]),
-        (["runtime.workers=gpus"], ["workers", "'gpus'"]),
+        (["runtime.workers=gpus"], ["runtime.workers", "'gpus'"]),
+        (["runtime.n_workers=-1"], ["runtime.n_workers", "-1"]),
+        (["runtime.n_workers=few"], ["runtime.n_workers", "'few'"]),
     ],
 )
 def test_data_and_windows_that_do_not_fit(
@@ -265,7 +267,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     Path("out/results.json").write_text("{}", encoding="utf-8")
     outcome = cli("simulate", *tiny, "out=out", "progress=none")
     assert_one_sentence(outcome, "could not be written", "out/")
-    assert Path("out/results.json").read_text(encoding="utf-8") == "{}"
+    assert not Path("out/results.json").exists()  # of an earlier run
     assert not list(Path("out").rglob(".*"))
 
 
@@ -313,6 +315,7 @@ def test_one_participant_and_no_rounds_score_the_untrained_model(tiny: list[str]
         if (r["metric"], r["level"], r["participant"]) == ("pinball", 0.01, "all")
     }
     assert score["federated"] == pytest.approx(score["ewma_t6"], rel=1e-4)
+    assert "1 participant: nothing was federated; " in outcome.out
 
 
 def test_a_sweep_gathers_its_runs(tiny: list[str], cli: Cli) -> None:
@@ -334,6 +337,18 @@ def test_a_sweep_reports_what_finished_before_an_error(tiny: list[str], cli: Cli
     assert outcome.err.startswith("Error: run 2 of 2: 50 test")
     assert Path("sweep/sweep.csv").exists()
     assert not Path("sweep/1").exists()
+
+
+def test_a_defect_is_no_configuration_error(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object, **__: object) -> None:
+        raise TypeError("a defect")
+
+    monkeypatch.setattr("simulations.inprocess.simulate", defect)
+    monkeypatch.setattr(sys, "argv", ["fedtrade", "simulate", *tiny, "out=out"])
+    with pytest.raises(TypeError, match="a defect"):
+        main()
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------
@@ -412,7 +427,7 @@ def test_ctrl_c_before_the_first_round_has_nothing_to_resume(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fedtrade.components.build", stop)
+    monkeypatch.setattr("fedtrade.components.factory", stop)
     assert cli("simulate") == Outcome(
         130, "", "Interrupted before the first round: there is nothing to resume.\n"
     )

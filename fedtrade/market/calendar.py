@@ -87,10 +87,12 @@ def rolling_origins(
     n_windows = max(bars.size - min_train_bars - gap, 0) // test_bars
     wanted = n_origins or 1
     if n_windows < wanted:
+        windows = "1 test window" if wanted == 1 else f"{wanted} test windows"
         raise DataError(
-            f"{wanted} test window(s) of {test_bars} bars after {min_train_bars} bars of training "
-            f"and {gap} of purge and embargo need {min_train_bars + gap + wanted * test_bars} "
-            f"bars, but the data has {bars.size}; use more data, shorter windows or fewer origins."
+            f"{windows} of {_n_bars(test_bars)} after {_n_bars(min_train_bars)} of training and "
+            f"{gap} of purge and embargo {'needs' if wanted == 1 else 'need'} "
+            f"{_n_bars(min_train_bars + gap + wanted * test_bars)}, but the data has {bars.size}; "
+            "use more data, shorter windows or fewer origins."
         )
     first = bars.size - n_windows * test_bars
     starts = first + test_bars * _spread(n_windows, n_origins)
@@ -133,10 +135,15 @@ def history_window(
     available = int(np.searchsorted(bars, last_second(origin), "right"))
     if available < history_bars:
         raise DataError(
-            f"{history_bars} bars of history are needed up to the origin {origin}, but the data "
-            f"has {available}; use a later origin, a shorter history or more data."
+            f"{_n_bars(history_bars)} of history are needed up to the origin {origin}, but the "
+            f"data has {available}; use a later origin, a shorter history or more data, "
+            "or try federation=small evaluation=short."
         )
     return panel.since(bars[available - history_bars]).until(test_end)
+
+
+def _n_bars(count: int) -> str:
+    return f"{count} bar{'' if count == 1 else 's'}"
 
 
 def _spread(n_available: int, n_wanted: int | None) -> NDArray[np.intp]:

@@ -18,16 +18,19 @@ import zlib
 from collections.abc import Callable, Sequence
 from csv import reader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fedtrade.errors import ConfigurationError, DataError
-from fedtrade.market.bar_time import BarTime, bar_length, first_second, last_second
+from fedtrade.market.bar_time import BarTime, bar_length, first_second, last_second, stamp
 from fedtrade.market.layout import MISSING, column_names, long_table
 from fedtrade.market.panel import Panel
 from fedtrade.market.repair import GapRule, panel_from_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    _Table: TypeAlias = tuple[pd.DataFrame, str | None]
+    """What a file holds, and its decimal mark where it has numbers as texts."""
 
 __all__ = ["csv", "parquet"]
 
@@ -48,7 +51,7 @@ def csv(
     max_gap: int = 5,
     max_pause_days: float = 15.0,
     separator: str | None = None,
-    decimal: str = ".",
+    decimal: str | None = None,
     date_format: str | None = None,
     timezone: str | None = None,
 ) -> Panel:
@@ -72,8 +75,9 @@ def csv(
         See `repair.GapRule`.
     separator : str or None
         None takes the one of comma, semicolon, tab and bar that the header has most of.
-    decimal : str
-        The decimal mark.
+    decimal : str or None
+        The decimal mark; None takes a comma where semicolons separate columns of numbers with
+        decimal commas, else a point.
     date_format : str or None
         A `strptime` format for times that are not understood without.
     timezone : str or None
@@ -87,7 +91,7 @@ def csv(
         If an option has no such value.
     """
 
-    def read(file: Path) -> pd.DataFrame:
+    def read(file: Path) -> _Table:
         return _read_csv(file, separator, decimal)
 
     return _panel(
@@ -142,7 +146,7 @@ def parquet(
 def _panel(
     path: Path,
     suffixes: tuple[str, ...],
-    read: Callable[[Path], pd.DataFrame],
+    read: Callable[[Path], _Table],
     *,
     assets: Sequence[str] | None,
     period: tuple[BarTime | None, BarTime | None],
@@ -157,19 +161,22 @@ def _panel(
     import pandas as pd
 
     _check_bar(bar)
-    tables = [
-        long_table(
-            read(file),
+    tables = []
+    for file in _files(path, suffixes):
+        frame, decimal = read(file)
+        table = long_table(
+            frame,
             source=str(file),
             asset=_asset_name(file),
             layout=layout,
             adjusted=adjusted,
             date_format=date_format,
             timezone=timezone,
+            decimal=decimal,
         )
-        for file in _files(path, suffixes)
-    ]
-    table = _chosen(pd.concat(tables, ignore_index=True), assets, period, str(path))
+        tables.append(table)
+    # Labelled by file and row, so that repairs can count rows.
+    table = _chosen(pd.concat(tables, keys=range(len(tables))), assets, period, str(path))
     panel = panel_from_table(table, source=str(path), bar=bar, rule=rule)
     return panel if assets is None else panel.select(assets)
 
@@ -193,13 +200,11 @@ def _asset_name(file: Path) -> str:
     return file.stem
 
 
-def _read_csv(file: Path, separator: str | None, decimal: str) -> pd.DataFrame:
+def _read_csv(file: Path, separator: str | None, decimal: str | None) -> _Table:
     """Read a file with unique columns; a column that is not all numbers stays text."""
-    import pandas as pd
-
     header, following = _first_lines(file)
     if header.startswith("Price,") and following.startswith("Ticker,"):
-        return _read_yfinance(file)
+        return _read_yfinance(file), "."
     separator = separator or max(",;\t|", key=header.count)
     columns = [name.strip() for name in next(reader([header], delimiter=separator))]
     repeated = [name for name in columns if name and columns.count(name) > 1]
@@ -208,11 +213,27 @@ def _read_csv(file: Path, separator: str | None, decimal: str) -> pd.DataFrame:
     columns = [name or f"Unnamed: {position}" for position, name in enumerate(columns)]
     roles = column_names(columns)
     texts = {roles[role] for role in ("date", "asset") if role in roles}
+    frame = _read_columns(file, separator, decimal or ".", columns, texts)
+    numbers = frame.drop(columns=[*texts])
+    if decimal is None and separator == ";" and numbers.size and _has_decimal_commas(numbers):
+        decimal = ","
+        frame = _read_columns(file, separator, decimal, columns, texts)
+    # Spreadsheets leave rows of nothing but separators behind.
+    filled = ~(frame.isna() | (frame == "")).all(axis="columns")
+    return frame[filled], decimal or "."
+
+
+def _read_columns(
+    file: Path, separator: str, decimal: str, columns: list[str], texts: set[str]
+) -> pd.DataFrame:
+    """Read all rows; the columns `texts` hold texts, the others should hold numbers."""
+    import pandas as pd
+
     try:
         with warnings.catch_warnings():
             # Longer rows than the header would be cut off with no more than this warning.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
+            return pd.read_csv(
                 file,
                 sep=separator,
                 decimal=decimal,
@@ -228,8 +249,17 @@ def _read_csv(file: Path, separator: str | None, decimal: str) -> pd.DataFrame:
             )
     except (OSError, EOFError, zlib.error, ValueError, pd.errors.ParserWarning) as error:
         raise _unreadable(file, error) from error
-    # Spreadsheets leave rows of nothing but separators behind.
-    return frame[~(frame.isna() | (frame == "")).all(axis="columns")]
+
+
+def _has_decimal_commas(numbers: pd.DataFrame) -> bool:
+    """Whether each comma is the decimal mark of a number, and not all of them part thousands."""
+    import pandas as pd
+
+    texts = pd.concat([numbers[name].astype("string").str.strip() for name in numbers]).dropna()
+    found = texts[texts.str.contains(",", regex=False)]
+    if not found.str.fullmatch(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?").all():
+        return False
+    return not found.str.fullmatch(r"[+-]?\d{1,3},\d{3}").all()
 
 
 def _read_yfinance(file: Path) -> pd.DataFrame:
@@ -258,14 +288,14 @@ def _first_lines(file: Path) -> tuple[str, str]:
     return header, following
 
 
-def _read_parquet(file: Path) -> pd.DataFrame:
+def _read_parquet(file: Path) -> _Table:
     import pandas as pd
 
     try:
         frame = pd.read_parquet(file)
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    return (frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()), None
 
 
 def _chosen(
@@ -296,9 +326,11 @@ def _chosen(
     except ValueError as error:
         raise ConfigurationError(f"data.start or data.end: {error}") from error
     if table.empty:
+        limits = {"data.start": start, "data.end": end}
+        asked = [f"{key}={value}" for key, value in limits.items() if value is not None]
         raise DataError(
-            f"{source}: no prices between {start} and {end}; "
-            f"it covers {covered[0]} to {covered[1]}; correct data.start or data.end."
+            f"{' and '.join(asked)} {'leaves' if len(asked) == 1 else 'leave'} no prices: "
+            f"the data runs from {stamp(covered[0])} to {stamp(covered[1])}."
         )
     return table
 

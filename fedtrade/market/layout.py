@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ def long_table(
     adjusted: bool = True,
     timezone: str | None = None,
     date_format: str | None = None,
+    decimal: str | None = None,
 ) -> pd.DataFrame:
     """Return the columns asset, bar, close and those of open, high, low, volume that there are.
 
@@ -77,6 +79,8 @@ def long_table(
         `single` if there is a close or adjusted close, else `wide`.
     adjusted : bool
         Whether to prefer the adjusted close; open, high and low are then scaled alike.
+    decimal : str or None
+        The decimal mark of numbers that are texts; None where the format has no such mark.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def long_table(
         _time_column(frame, roles), source=source, timezone=timezone, date_format=date_format
     )
     if layout == "wide":
-        return _from_wide(frame, roles["date"], times, source)
+        return _from_wide(frame, roles["date"], times, source, decimal)
 
     if layout == "long":
         names = _asset_column(frame, roles, source, columns)
@@ -113,7 +117,7 @@ def long_table(
         raise _missing(source, "close", columns)
     kept = [role for role in ("open", "high", "low", "volume") if role in roles]
     numbers = {
-        role: _numbers(frame[roles[role]], source, _named(names, times))
+        role: _numbers(frame[roles[role]], source, _named(names, times), decimal)
         for role in {price, *kept, *(["close"] if "close" in roles else [])}
     }
     if price == "adj_close" and "close" in numbers:
@@ -167,8 +171,13 @@ def _asset_column(
     return names
 
 
-def _from_wide(frame: pd.DataFrame, date: str, times: np.ndarray, source: str) -> pd.DataFrame:
-    """Stack the columns of a wide table; a nameless empty one (a trailing comma) is ignored."""
+def _from_wide(
+    frame: pd.DataFrame, date: str, times: np.ndarray, source: str, decimal: str | None
+) -> pd.DataFrame:
+    """Stack the columns of a wide table; a nameless empty one (a trailing comma) is ignored.
+
+    The index keeps the number of each price's row.
+    """
     import pandas as pd
 
     assets = [
@@ -181,7 +190,9 @@ def _from_wide(frame: pd.DataFrame, date: str, times: np.ndarray, source: str) -
             f"{source}: no prices beside column {date!r}; "
             "give a column for each asset, or the columns symbol, date and close."
         )
-    stacked = [_numbers(frame[name], source, _named(name.strip(), times)) for name in assets]
+    stacked = [
+        _numbers(frame[name], source, _named(name.strip(), times), decimal) for name in assets
+    ]
     return pd.DataFrame(
         {
             "asset": np.repeat(
@@ -189,7 +200,8 @@ def _from_wide(frame: pd.DataFrame, date: str, times: np.ndarray, source: str) -
             ),
             "bar": np.tile(times, len(assets)),
             "close": np.concatenate(stacked),
-        }
+        },
+        index=np.tile(np.arange(len(times)), len(assets)),
     )
 
 
@@ -200,23 +212,38 @@ def _named(assets: np.ndarray | str, times: np.ndarray) -> Callable[[int], str]:
     )
 
 
-def _numbers(column: pd.Series, source: str, place: Callable[[int], str]) -> np.ndarray:
+def _numbers(
+    column: pd.Series, source: str, place: Callable[[int], str], decimal: str | None
+) -> np.ndarray:
     """A column as float64, NaN where a number is missing."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     texts = column.astype("string").str.strip()
-    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    marked = texts
+    if decimal is not None and decimal != ".":
+        # A point parts thousands then, and no number may lose them.
+        marked = texts.mask(texts.str.contains(".", regex=False)).str.replace(
+            decimal, ".", regex=False
+        )
+    numbers = pd.to_numeric(marked, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     text = np.isnan(numbers) & ~(texts.isna() | texts.isin(MISSING)).to_numpy(dtype=bool)
     if text.any():
         row = int(text.argmax())
         raise DataError(
             f"{source}: column {str(column.name)!r} of {place(row)} is {str(column.iloc[row])!r}, "
-            f"not a number; correct it{_decimal_hint(str(column.iloc[row]))}."
+            f"not a number; {_remedy(str(column.iloc[row]).strip(), decimal)}."
         )
     return numbers
 
 
-def _decimal_hint(text: str) -> str:
-    return ", or set data.decimal=',' if commas mark the decimals" if "," in text else ""
+def _remedy(text: str, decimal: str | None) -> str:
+    """What to do about a text that is no number, most often a comma with another meaning."""
+    if decimal == "." and re.fullmatch(r"\D*\d+,\d+\D*", text):
+        remedy = "if commas mark the decimals, add \"data.decimal=','\" to the command"
+        thousands = re.search(r"\b\d{1,3},\d{3}\b", text)
+        return f"{remedy}, or else remove the thousands separator" if thousands else remedy
+    if re.search(r"\d[.,]\d{3}(?!\d)", text):
+        return "remove the thousands separator"
+    return "correct it"

@@ -30,6 +30,9 @@ __all__ = [
     "cut",
 ]
 
+_MOST_BY_ITSELF = 10
+"""The most participants where nobody said how many; more of them must be asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -75,11 +78,14 @@ class Partitioner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ByAsset:
-    """Neighbouring assets in blocks as equal as possible; each asset belongs to one participant."""
+    """Neighbouring assets in blocks as equal as possible; each asset belongs to one participant.
+
+    The natural number is one participant an asset, ten at most.
+    """
 
     def __call__(self, panel: Panel, n_participants: int | None, seed: int) -> tuple[Share, ...]:
         """Split the panel; the seed changes nothing."""
-        count = _required(n_participants, type(self).__name__)
+        count = _count(panel, n_participants)
         return tuple(Share(block) for block in _asset_blocks(panel, count))
 
 
@@ -130,8 +136,12 @@ class ByPeriod:
 
     def __call__(self, panel: Panel, n_participants: int | None, seed: int) -> tuple[Share, ...]:
         """Split the panel; the seed changes nothing."""
-        count = _required(n_participants, type(self).__name__)
-        _check_enough(panel.n_bars, count, "bars")
+        if n_participants is None:
+            raise ConfigurationError(
+                "ByPeriod has no natural number of participants; set federation.n_participants."
+            )
+        count = _count(panel, n_participants)
+        _check_enough(panel.n_bars, count, "bar")
         blocks = np.array_split(panel.bars, count)
         return tuple(Share(panel.assets, block[0], block[-1]) for block in blocks)
 
@@ -158,11 +168,9 @@ class ByHistory:
             )
 
     def __call__(self, panel: Panel, n_participants: int | None, seed: int) -> tuple[Share, ...]:
-        """Split the panel; several lengths make their number the natural one."""
+        """Split the panel; the natural number is that of several lengths, or as in `ByAsset`."""
         natural = len(self._lengths) if isinstance(self.history_bars, Sequence) else None
-        count = _required(
-            natural if n_participants is None else n_participants, type(self).__name__
-        )
+        count = _count(panel, natural if n_participants is None else n_participants)
         lengths = islice(cycle(self._lengths), count)
         blocks = _asset_blocks(panel, count)
         return tuple(
@@ -199,9 +207,12 @@ class DirichletAssets:
             raise ConfigurationError(f"partition.alpha must be positive, got {self.alpha}.")
 
     def __call__(self, panel: Panel, n_participants: int | None, seed: int) -> tuple[Share, ...]:
-        """Split the panel; a seed gives the same shares each time."""
-        count = _required(n_participants, type(self).__name__)
-        _check_enough(panel.n_assets, count, "assets")
+        """Split the panel; a seed gives the same shares each time.
+
+        The natural number is that of `ByAsset`.
+        """
+        count = _count(panel, n_participants)
+        _check_enough(panel.n_assets, count, "asset")
         rng = np.random.default_rng(seed)
         probabilities = rng.dirichlet(np.full(count, self.alpha))
         others = rng.choice(count, size=panel.n_assets - count, p=probabilities)
@@ -212,11 +223,10 @@ class DirichletAssets:
         )
 
 
-def _required(n_participants: int | None, rule: str) -> int:
+def _count(panel: Panel, n_participants: int | None) -> int:
+    """How many participants: one an asset, `_MOST_BY_ITSELF` at most, unless a number is given."""
     if n_participants is None:
-        raise ConfigurationError(
-            f"{rule} needs to know how many participants there are; set federation.n_participants."
-        )
+        return min(panel.n_assets, _MOST_BY_ITSELF)
     if n_participants < 1:
         raise ConfigurationError(
             f"federation.n_participants must be at least 1, got {n_participants}."
@@ -224,17 +234,19 @@ def _required(n_participants: int | None, rule: str) -> int:
     return n_participants
 
 
-def _check_enough(available: int, n_participants: int, things: str) -> None:
+def _check_enough(available: int, n_participants: int, thing: str) -> None:
     if available < n_participants:
+        plural = "" if available == 1 else "s"
         raise ConfigurationError(
             f"federation.n_participants={n_participants}, but the data has only {available} "
-            f"{things} to share; use at most {available} participants or more data."
+            f"{thing}{plural} to share; use at most {available} participant{plural} or more data, "
+            "or try federation=small evaluation=short."
         )
 
 
 def _asset_blocks(panel: Panel, n_participants: int) -> list[tuple[str, ...]]:
     """Contiguous blocks, the first ones longer by one where the numbers do not divide."""
-    _check_enough(panel.n_assets, n_participants, "assets")
+    _check_enough(panel.n_assets, n_participants, "asset")
     edges = [0]
     for number in range(n_participants):
         longer = number < panel.n_assets % n_participants

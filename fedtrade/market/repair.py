@@ -67,6 +67,7 @@ def panel_from_table(
     ----------
     table : pandas.DataFrame
         Columns asset, bar, close and any of open, high, low, volume, see `layout.long_table`.
+        Prices that stood in one row of the file have one index.
     source : str
         The file, for messages.
     bar : str or None
@@ -159,7 +160,8 @@ def _sorted_and_unique(table: pd.DataFrame, source: str) -> pd.DataFrame:
             f"{source}: {row['asset']} has {len(twins)} different rows at {stamp(row['bar'])} "
             f"(close {closes}); keep one of them."
         )
-    _log.warning("%s: left out %d repeated rows.", source, int(repeated.sum()))
+    n_rows = table.index[repeated.to_numpy()].nunique()
+    _log.warning("%s: left out %d repeated %s.", source, n_rows, "row" if n_rows == 1 else "rows")
     return table[~repeated]
 
 

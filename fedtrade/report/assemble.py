@@ -84,10 +84,7 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
 
 def _task_notes(task: Task, scores: "_DailyScores") -> tuple[str, ...]:
     """What a task says of the daily scores by itself, such as that there is no edge after costs."""
-    notes = getattr(task, "notes", None)
-    if notes is None:
-        return ()
-    return tuple(notes(dict(zip(scores.arms, scores.mean()[0], strict=True))))
+    return task.notes(dict(zip(scores.arms, scores.mean()[0], strict=True)))
 
 
 def _common_arms(outcomes: Sequence[EpisodeOutcome]) -> tuple[str, ...]:

@@ -63,6 +63,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def remove(path: Path) -> None:
+    """Remove a file if there is one.
+
+    Raises
+    ------
+    OutputError
+        If it is there and cannot be removed.
+    """
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(
+            f"{path} of an earlier run could not be removed ({reason}): remove it, or choose "
+            "another folder with out=DIR."
+        ) from error
+
+
 def _flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

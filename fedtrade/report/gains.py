@@ -33,8 +33,8 @@ def interval_text(
     return _with_unit(headline, ends, has_unit)
 
 
-def comparison_glossary(headline: Headline) -> tuple[tuple[str, str], ...]:
-    """What the columns of a comparison mean, by title."""
+def comparison_glossary(headline: Headline, n_origins: int) -> tuple[tuple[str, str], ...]:
+    """What the columns of a comparison over so many origins mean, by title."""
     gain = (
         "Relative improvement of the federated model over the other arm in the headline score"
         if headline.relative
@@ -48,13 +48,25 @@ def comparison_glossary(headline: Headline) -> tuple[tuple[str, str], ...]:
             "Block-bootstrap interval of the gain. An interval that contains 0 is no evidence "
             "either way.",
         ),
-        (
-            "t",
-            "The mean paired difference over its standard error. Beyond 2 in absolute value it is "
-            "unlikely to be chance.",
-        ),
+        ("t", _t_text(n_origins)),
         ("Better off", "Share of participants whose own score is better under federated training."),
         ("Worst", "Gain of the participant that fares worst; negative means it is worse off."),
+    )
+
+
+def _t_text(n_origins: int) -> str:
+    """What t is, and beyond which value it is unlikely to be chance with so few origins."""
+    what = "The mean paired difference over its standard error, both over the origins"
+    if n_origins < 2:
+        return f"{what}; it needs at least 2 of them, and this run has {n_origins}."
+    from scipy.special import stdtrit
+
+    dof = n_origins - 1
+    degrees = "degree" if dof == 1 else "degrees"
+    return (
+        f"{what}, here {n_origins}. The 5 % bound is the quantile of Student's t with {dof} "
+        f"{degrees} of freedom: only beyond {stdtrit(dof, 0.975):.2f} in absolute value is it "
+        "unlikely to be chance (beyond 2 with many origins)."
     )
 
 

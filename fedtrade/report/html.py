@@ -363,7 +363,8 @@ def _reading(results: Results) -> Iterator[str]:
     shown = dict.fromkeys(column.metric for column in all_columns(results))
     terms = [(known.title, known.explanation) for known in shown if known.explanation]
     if comparisons(results):
-        terms += comparison_glossary(results.headline)
+        n_origins = len({episode.origin for episode in results.episodes})
+        terms += comparison_glossary(results.headline, n_origins)
     yield page.definitions(terms)
     arms = [(a.title, a.explanation) for a in map(describe_arm, results.arms) if a.explanation]
     if arms:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,14 @@ class SweepRow:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Runs in order, with the dotted keys of the settings that differ between them."""
+    """Runs in order, with the dotted keys of the settings that differ between them.
+
+    `notes` are sentences that a reader must not miss.
+    """
 
     keys: tuple[str, ...]
     rows: tuple[SweepRow, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_sweep(folder: str | Path) -> Sweep:
@@ -75,7 +79,7 @@ def gather(runs: Mapping[str, Results], *, ignored: Collection[str] = IGNORED_SE
         _row(name, tuple((key, _shown(values, key)) for key in keys), results)
         for (name, results), values in zip(runs.items(), settings, strict=True)
     ]
-    return Sweep(keys, tuple(rows))
+    return Sweep(keys, tuple(rows), _notes(runs.values()))
 
 
 def write_sweep(sweep: Sweep, folder: str | Path) -> tuple[Path, Path]:
@@ -127,6 +131,8 @@ def print_sweep(sweep: Sweep, console: Console | None = None) -> None:
     for row in sweep.rows:
         table.add_row(*(Text(cell) for cell in _without(_cells(row), interval)))
     console.print(table)
+    for note in sweep.notes:
+        console.print(Text(note))
 
 
 def sweep_report(sweep: Sweep) -> str:
@@ -139,6 +145,7 @@ def sweep_report(sweep: Sweep) -> str:
     n_text = 1 + len(sweep.keys)
     head = ["Run", *map(_short_key, sweep.keys), "Federated", "Against", *_COMPARISON_HEAD]
     html += [page.element("h2", "Runs"), page.table(head, rows, range(1, n_text))]
+    html += [page.element("p", page.typographic(note)) for note in sweep.notes]
     html += [page.element("h2", "Verdicts")]
     html += [page.definitions((_label(row), page.typographic(row.verdict)) for row in sweep.rows)]
     return page.page("fedtrade: sweep", html)
@@ -191,6 +198,17 @@ def _row(name: str, overrides: tuple[tuple[str, str], ...], results: Results) ->
         column=Column(describe(headline.metric, headline), headline.level),
         comparison=compare(results, hardest) if hardest else None,
         verdict=results.verdict,
+    )
+
+
+def _notes(runs: Iterable[Results]) -> tuple[str, ...]:
+    """How to read what each run of the trading signal deflated by its own trials alone."""
+    n_runs = sum(results.task == "signal" for results in runs)
+    if n_runs < 2:
+        return ()
+    return (
+        "The deflated Sharpe ratio (DSR) of each run knows only the strategies tried in that run: "
+        f"read it against all that were tried here, {n_runs} (runs) times task.n_trials.",
     )
 
 

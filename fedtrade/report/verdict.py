@@ -18,8 +18,9 @@ def verdict(results: Results, settings: Settings) -> tuple[str, tuple[str, ...]]
     """The verdict and the notes that a reader must not miss.
 
     The verdict says how many participants are better or worse off than with their own tuned
-    model, and the change against it and against the hardest arm that needs no federation. A
-    change whose interval holds zero is called what it is, within chance.
+    model, how many could not be scored, and the change against that model and against the hardest
+    arm that needs no federation. A change whose interval holds zero is called what it is, within
+    chance. With one participant it says that nothing was federated.
     """
     against = dict.fromkeys(
         arm for arm in (OWN_MODEL, hardest_baseline(results)) if arm in results.arms
@@ -28,28 +29,44 @@ def verdict(results: Results, settings: Settings) -> tuple[str, tuple[str, ...]]
     found = [comparison for comparison in found if comparison.gain is not None]
     if not found:
         return "Nothing to compare: no federated model was scored beside another.", ()
-    is_cold_start = settings.federation.setting == "cold_start"
     gains = tuple(participant_gains(results, found[0].against).values())
     changes = ", ".join(_change(comparison, len(gains)) for comparison in found)
     title = headline_title(results.headline)
     title += "," if "," in title else ""
-    sentence = (
-        f"{_headcount(gains, 'newcomer' if is_cold_start else 'participant')}: {title} {changes}."
-    )
+    sentence = f"{_head(results, settings, gains)} {title} {changes}."
     return sentence, tuple(_notes(results, found, len(gains)))
 
 
-def _headcount(gains: Sequence[float], who: str) -> str:
-    """How many are better off and how many worse, such as `7 of 10 newcomers are better off`."""
+def _head(results: Results, settings: Settings, gains: Sequence[float]) -> str:
+    """Who took part and who is better off, up to the colon or semicolon before the scores."""
+    n_there = max((episode.n_participants for episode in results.episodes), default=None)
+    # Everybody is to be scored: in a cold start each is a newcomer in one of the folds.
+    n_all = max(settings.federation.n_participants or 0, n_there or 0, len(gains))
+    if (n_all if n_there is None else n_there) == 1:
+        who = "1 participant" if n_all == 1 else f"1 of {n_all} participants took part"
+        return f"{who}: nothing was federated;"
+    is_cold_start = settings.federation.setting == "cold_start"
+    return f"{_headcount(gains, n_all, 'newcomer' if is_cold_start else 'participant')}:"
+
+
+def _headcount(gains: Sequence[float], n_all: int, who: str) -> str:
+    """How many are better off and how many worse, such as `7 of 10 newcomers are better off`.
+
+    Of those scored, where some were not: `7 of 9 newcomers scored are better off, 2 worse off, 1
+    of 10 could not be scored`.
+    """
     n, n_better, n_worse = len(gains), sum(g > 0.0 for g in gains), sum(g < 0.0 for g in gains)
-    of_all = f"of {n} {who}{'' if n == 1 else 's'}"
+    scored, missing = (" scored", f", {n_all - n} of {n_all} could not be scored")
+    if n == n_all:
+        scored = missing = ""
+    of_all = f"of {n} {who}{'' if n == 1 else 's'}{scored}"
     if n_better:
         rest = f", {n_worse} worse off" if n_worse else ""
-        return f"{n_better} {of_all} {_are(n_better)} better off{rest}"
+        return f"{n_better} {of_all} {_are(n_better)} better off{rest}{missing}"
     if n_worse:
         rest = ", none better off" if n_worse < n else ""
-        return f"{n_worse} {of_all} {_are(n_worse)} worse off{rest}"
-    return f"0 {of_all} are better or worse off"
+        return f"{n_worse} {of_all} {_are(n_worse)} worse off{rest}{missing}"
+    return f"0 {of_all} are better or worse off{missing}"
 
 
 def _are(n: int) -> str:

@@ -12,7 +12,7 @@ from fedtrade.tasks.validation import strongest_within_one_error, validation_spl
 
 __all__ = ["Examples", "fit_alone", "fit_one"]
 
-TUNING_GRID = (0.01, 0.1, 1.0, 10.0, float("inf"))
+TUNING_GRID = (0.1, 1.0, 10.0, 100.0, float("inf"))
 """Multiples of the default shrinkage to choose from; infinity keeps the prior."""
 
 E = TypeVar("E", bound="Examples")

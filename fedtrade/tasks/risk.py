@@ -15,7 +15,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from fedtrade.baselines import NAIVE_FORECASTERS, TailForecast, har_mix_variance
+from fedtrade.baselines import (
+    NAIVE_FORECASTERS,
+    TailForecast,
+    TailForecaster,
+    ewma_t6,
+    har_mix_variance,
+)
 from fedtrade.evaluation.tail_scores import TAIL_TOTALS, tail_metrics, tail_scores
 from fedtrade.features import (
     Standardiser,
@@ -51,7 +57,8 @@ PRIOR_DOF = 6.0
 LIMIT = 5.0
 """The network's correction is clipped to e^+-5, so that no vector overflows single precision."""
 LEAST_RISK = 1e-6
-"""A price that stood still forecasts no risk at all, of which no score is finite."""
+"""A price that stood still forecasts no risk at all, of which no score is finite: the floor of all
+naive forecasts, also of those that fell back to the EWMA."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +196,9 @@ class Risk:
         return {}
 
     def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
-        """One model on all examples in one place."""
+        """One model on all examples in one place; without rounds the untrained one."""
+        if n_rounds == 0:
+            return self.initial(0)
         scale = Standardiser.from_sum(shared["moments"])
         parts = [_examples(self._inputs(sample, shared), sample, scale) for sample in samples]
         pooled = _Examples(
@@ -280,12 +289,25 @@ class Risk:
         """Tails of shape (n_bars, n_assets, n_levels) by naive arm."""
         out = {}
         for arm, forecast in NAIVE_FORECASTERS.items():
-            tails = [forecast(column, sample.n_train, self.levels) for column in returns.T]
+            tails = [self._tail(forecast, column, sample.n_train) for column in returns.T]
             out[arm] = TailForecast(
                 np.minimum(np.stack([tail.var for tail in tails], axis=1), -LEAST_RISK),
                 np.minimum(np.stack([tail.es for tail in tails], axis=1), -LEAST_RISK),
             )
         return out
+
+    def _tail(
+        self, forecast: TailForecaster, returns: NDArray[np.float64], n_train: int
+    ) -> TailForecast:
+        """One asset's tail; the EWMA's where the forecaster cannot be fitted to the asset.
+
+        Such as filtered historical simulation of a price that hardly moved in training: one asset
+        must not cost the participant the scores of all.
+        """
+        try:
+            return forecast(returns, n_train, self.levels)
+        except ValueError:
+            return ewma_t6(returns, n_train, self.levels)
 
     def _alone(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
         """Models of this sample alone: without the nowcast, by default and tuned, and with it."""

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from fedtrade.errors import DataError
 from fedtrade.evaluation.comparison import mean_t
 from fedtrade.evaluation.concordance import concordance
 from fedtrade.evaluation.drawdown import max_drawdown
@@ -59,6 +60,7 @@ __all__ = ["Signal"]
 LABEL_LIMIT = 5.0
 """Volatilities at which a label is cut: squared error would follow a handful of crashes."""
 SHUFFLE_SEED = 20_140_501
+DAILY_BARS_PER_YEAR = 252.0
 
 FEDERATED = "federated"
 PLACEBO = "placebo"
@@ -125,7 +127,7 @@ class Signal:
     trade_share : float
         Share of the way to the wanted position that is traded at each bar, in (0, 1].
     bars_per_year : float
-        For annualised ratios.
+        For annualised ratios. The default is that of daily bars and is refused for others.
     n_trials : int
         Strategies that were tried, by which Sharpe ratios are deflated: eight in one run (momentum,
         reversal, three local models, frozen, federated, pooled), times the runs of a sweep.
@@ -161,7 +163,7 @@ class Signal:
         full_score: float = 0.05,
         gross_limit: float = 1.0,
         trade_share: float = 0.2,
-        bars_per_year: float = 252.0,
+        bars_per_year: float = DAILY_BARS_PER_YEAR,
         n_trials: int = 8,
         shuffle_labels: bool = False,
         local_steps: int = 10,
@@ -213,12 +215,27 @@ class Signal:
     # --- federated sums -------------------------------------------------------------------------
 
     def local_sum(self, name: str, sample: Sample, shared: Shared) -> NDArray[np.float64]:
-        """The participant's part of the market (every bar) or the moments (training bars)."""
+        """The participant's part of the market (every bar) or the moments (training bars).
+
+        Raises
+        ------
+        DataError
+            If the bars are not daily but `bars_per_year` is that of daily bars.
+        """
+        self._check_bars_per_year(sample.panel.bar)
         if name == "market":
             returns = sample.panel.returns()
             state = volatility_state(returns)
             return market_sum(returns, state, sample.rows, sample.n_calendar)
         return _moments(_inputs(sample, _market(sample, shared)), sample)
+
+    def _check_bars_per_year(self, bar: str) -> None:
+        if bar != "1D" and self._bars_per_year == DAILY_BARS_PER_YEAR:
+            raise DataError(
+                f"the data has bars of {bar}, but task.bars_per_year={self._bars_per_year:g} is "
+                "that of daily bars; set it for yours, such as task.bars_per_year=6240 for "
+                "hourly bars of a currency."
+            )
 
     def finish_sum(self, name: str, total: NDArray[np.float64]) -> NDArray[np.float64]:
         """The market's means, or the moments as they are."""
@@ -239,7 +256,9 @@ class Signal:
         return {}
 
     def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
-        """One model on all examples in one place."""
+        """One model on all examples in one place; without rounds the untrained one."""
+        if n_rounds == 0:
+            return self.initial(0)
         parts = [self._examples(sample, shared) for sample in samples]
         pooled = _Examples(
             torch.cat([part.features for part in parts]),

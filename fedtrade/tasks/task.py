@@ -78,7 +78,8 @@ class Sample:
         """Keep the assets of `panel` that have a price at each bar up to the origin.
 
         What happens later must not decide who takes part: an asset that ends among the bars to be
-        scored stays, with its last price carried forward (a return of zero).
+        scored stays, with its last price carried forward (a return of zero). Bars that are not in
+        the calendar of the federation are left out.
 
         Parameters
         ----------
@@ -88,11 +89,10 @@ class Sample:
         Raises
         ------
         DataError
-            If no asset is left, or a bar is missing from the calendar.
+            If no asset is left.
         """
+        panel = _on_calendar(panel, calendar)
         rows = np.searchsorted(calendar, panel.bars)
-        if not np.array_equal(calendar[np.minimum(rows, len(calendar) - 1)], panel.bars):
-            raise DataError("the participant has bars that are not in the federation's calendar.")
         n_train = int(np.searchsorted(panel.bars, origin, "right"))
         whole = np.isfinite(panel.close[:n_train]).all(axis=0)
         kept = [panel.assets[column] for column in np.flatnonzero(whole)]
@@ -105,13 +105,22 @@ class Sample:
         return cls(carried, rows, len(calendar), n_train, n_skip)
 
 
+def _on_calendar(panel: Panel, calendar: NDArray[np.datetime64]) -> Panel:
+    """The panel without bars that the calendar lacks."""
+    known = np.isin(panel.bars, calendar)
+    if known.all():
+        return panel
+    ohlv = panel.ohlv and {name: values[known] for name, values in panel.ohlv.items()}
+    return Panel(panel.bars[known], panel.assets, panel.close[known], panel.bar, ohlv)
+
+
 def _carried_forward(panel: Panel) -> Panel:
     """The panel with each asset's last price at all bars after it."""
     if np.isfinite(panel.close[-1]).all():
         return panel
     last = panel.close[panel.n_prices - 1, np.arange(panel.n_assets)]
     close = np.where(np.isnan(panel.close), last, panel.close)
-    return Panel(panel.bars, panel.assets, close, panel.bar)
+    return Panel(panel.bars, panel.assets, close, panel.bar, panel.ohlv)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -282,7 +291,8 @@ class Task(Protocol):
     def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
         """Train one model on everybody's samples in one place, as an upper mark.
 
-        It takes as many steps as a participant takes in `n_rounds` rounds.
+        It takes as many steps as a participant takes in `n_rounds` rounds; after none it is
+        `initial(0)`.
         """
         ...
 

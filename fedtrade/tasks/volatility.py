@@ -191,7 +191,9 @@ class Volatility:
         return LocalUpdate(fitted - vector, loss, len(examples.label_bars))
 
     def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
-        """The network on all examples in one place."""
+        """The network on all examples in one place; without rounds the untrained one."""
+        if n_rounds == 0:
+            return self.initial(0)
         scale = Standardiser.from_sum(shared["moments"])
         parts = [_examples(_inputs(sample, shared), sample, scale) for sample in samples]
         pooled = _Examples(

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 from conf import compose
-from fedtrade.components import build
+from fedtrade.components import factory
 from fedtrade.report.comparisons import comparisons
 from fedtrade.report.records import Record
 from fedtrade.report.results import FEDERATED, Results, metric, read_results
@@ -64,7 +64,8 @@ def _simulate(folder: Path, case: str, overrides: Sequence[str], n_workers: int)
             *overrides,
         ]
     )
-    build(settings.runtime, "runtime", settings=settings)
+    simulation = factory(settings.runtime, "runtime", settings=settings)
+    simulation()
     return read_results(folder / "results.json")
 
 

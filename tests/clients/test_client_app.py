@@ -1,6 +1,7 @@
 """A participant's answers, asked for without a server."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from clients.participant import Participant
+from fedtrade.components import build
 from fedtrade.errors import ConfigurationError
 from fedtrade.holdings import Holdings, build_task
+from fedtrade.report.results import read_results
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Model, Sample
 from fedtrade.wire import (
@@ -168,3 +171,16 @@ def test_a_node_without_a_number_is_refused(settings: Settings) -> None:
 def test_a_number_beyond_the_participants_is_refused(settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match="there is no participant 9"):
         Participant(settings, 9)
+
+
+def test_the_path_stays_where_it_is_unless_it_may_be_shown(tiny: Callable[..., Settings]) -> None:
+    for shown in (True, False):
+        settings = tiny(
+            f"evaluation.show_path={str(shown).lower()}",
+            "federation.n_participants=2",
+            "evaluation.n_origins=1",
+            "federation.rounds=1",
+        )
+        build(settings.runtime, "runtime", settings=settings)
+        results = read_results(Path(settings.out) / "results.json")
+        assert (results.series.path is not None) == shown

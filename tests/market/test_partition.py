@@ -116,7 +116,7 @@ def test_a_smaller_alpha_is_less_equal_and_a_seed_matters() -> None:
 def test_numbers_that_cannot_be_served_are_refused(rule: Partitioner) -> None:
     with pytest.raises(ConfigurationError, match=r"n_participants=11.* only \d+ (assets|bars)"):
         rule(panel(), 11, seed=0)
-    with pytest.raises(ConfigurationError, match=r"set partition\.n_participants"):
+    with pytest.raises(ConfigurationError, match=r"set federation\.n_participants"):
         rule(panel(), None, seed=0)
     with pytest.raises(ConfigurationError, match=r"partition\.n_participants must be .* got 0"):
         rule(panel(), 0, seed=0)

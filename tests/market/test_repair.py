@@ -116,7 +116,7 @@ def test_equal_duplicates_are_left_out_and_others_refused(caplog: pytest.LogCapt
     data = table({"A": LONG})
     twice = pd.concat([data, data.iloc[[3]]], ignore_index=True)
     assert panel(twice).equals(panel(data))
-    assert "left out 1 repeated rows" in caplog.text
+    assert "left out 1 repeated row." in caplog.text
     twice.loc[100, "close"] = 4.5
     with pytest.raises(
         DataError, match=r"A has 2 different rows at 2020-01-04 \(close 4 and 4\.5\)"

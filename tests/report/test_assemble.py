@@ -33,6 +33,9 @@ class FakeTask:
     def scores(self, totals: Any, daily: Any) -> Sequence[Score]:
         return [Score("total", None, totals[0]), Score("mean", 0.5, float(np.nanmean(daily[0])))]
 
+    def notes(self, daily: Any) -> tuple[str, ...]:
+        return (f"{' and '.join(daily)} were tried",)
+
 
 def day(number: int) -> int:
     return number * DAY
@@ -109,6 +112,10 @@ def test_gains_are_relative_and_over_all_origins(cold_start: Results) -> None:
     assert low is not None
     assert high is not None
     assert low < 1 / 12 < high
+
+
+def test_what_the_task_says_comes_first(cold_start: Results) -> None:
+    assert cold_start.notes[0] == "local_tuned and federated were tried"
 
 
 def test_t_is_over_origins(cold_start: Results) -> None:

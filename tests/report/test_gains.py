@@ -1,3 +1,7 @@
+import re
+
+import pytest
+
 from fedtrade.report.gains import (
     comparison_glossary,
     gain_scale,
@@ -43,5 +47,20 @@ def test_what_is_missing_is_said_so() -> None:
 
 
 def test_the_glossary_says_what_a_gain_is() -> None:
-    assert dict(comparison_glossary(RELATIVE))["Gain"].startswith("Relative improvement")
-    assert "less that of the other arm" in dict(comparison_glossary(DIFFERENCE))["Gain"]
+    assert dict(comparison_glossary(RELATIVE, 8))["Gain"].startswith("Relative improvement")
+    assert "less that of the other arm" in dict(comparison_glossary(DIFFERENCE, 8))["Gain"]
+
+
+@pytest.mark.parametrize(
+    ("n_origins", "said"),
+    [
+        (0, "needs at least 2 of them, and this run has 0."),
+        (1, "needs at least 2 of them, and this run has 1."),
+        (2, "here 2. .* with 1 degree of freedom: only beyond 12.71 "),
+        (8, "here 8. .* with 7 degrees of freedom: only beyond 2.36 "),
+        (61, "here 61. .* with 60 degrees of freedom: only beyond 2.00 "),
+    ],
+)
+def test_the_glossary_bounds_t_by_the_number_of_origins(n_origins: int, said: str) -> None:
+    """The bounds are the 97.5 % quantiles of published tables of Student's t."""
+    assert re.search(said, dict(comparison_glossary(RELATIVE, n_origins))["t"])

@@ -112,6 +112,20 @@ def test_runs_whose_gains_have_other_units_are_drawn_apart(
     assert "-0.50 bp/day" in console.file.getvalue()
 
 
+def test_deflated_ratios_of_several_signal_runs_are_put_into_proportion(
+    runs: dict[str, Results], signal: Results
+) -> None:
+    (note,) = gather(runs | {"a": signal, "b": signal}).notes
+    assert "against all that were tried here, 2 (runs) times task.n_trials." in note
+    sweep = gather({"a": signal, "b": signal})
+    assert note in sweep_report(sweep).replace("\u00a0", " ")
+    console = Console(file=io.StringIO(), width=400)
+    print_sweep(sweep, console)
+    assert isinstance(console.file, io.StringIO)
+    assert note in console.file.getvalue()
+    assert gather(runs | {"a": signal}).notes == ()
+
+
 def test_a_sweep_of_one_and_a_run_without_metrics(
     runs: dict[str, Results], make_content: Make, tmp_path: Path
 ) -> None:

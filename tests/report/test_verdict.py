@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from conf import compose
-from fedtrade.report.results import Headline, Results, parse_results
+from fedtrade.report.results import Episode, Headline, Results, parse_results
 from fedtrade.report.verdict import verdict
 from fedtrade.settings import Settings
 
@@ -72,8 +72,11 @@ def same_history() -> Settings:
     return compose(["federation=same_history"])
 
 
-def said(results: Results, settings: Settings) -> str:
-    return verdict(results, settings)[0]
+def said(results: Results, settings: Settings, n_participants: int | None = None) -> str:
+    """The verdict where so many take part, by default those that were scored."""
+    n_all = n_participants or max(len(results.participants), 1)
+    federation = settings.federation.model_copy(update={"n_participants": n_all})
+    return verdict(results, settings.model_copy(update={"federation": federation}))[0]
 
 
 def notes(results: Results, settings: Settings) -> tuple[str, ...]:
@@ -108,7 +111,6 @@ def test_everybody_is_worse_off_reads_so(same_history: Settings) -> None:
         ([0.1, 0.0, 0.0], "1 of 3 newcomers is better off: "),
         ([0.0, 0.0, -0.1], "1 of 3 newcomers is worse off, none better off: "),
         ([0.0, 0.0], "0 of 2 newcomers are better or worse off: "),
-        ([0.1], "1 of 1 newcomer is better off: "),
     ],
 )
 def test_who_is_better_off_and_who_is_not(
@@ -117,10 +119,60 @@ def test_who_is_better_off_and_who_is_not(
     assert said(results_of(CLEAR, each), cold_start).startswith(expected)
 
 
-def test_one_participant_has_its_own_model(same_history: Settings) -> None:
-    text = said(results_of(CLEAR, [0.1]), same_history)
-    assert text.startswith("1 of 1 participant is better off: ")
-    assert "against its own tuned model" in text
+@pytest.mark.parametrize(
+    ("each", "expected"),
+    [
+        (
+            [0.1] * 9,
+            "9 of 9 newcomers scored are better off, 1 of 10 could not be scored: ",
+        ),
+        (
+            [0.1] * 7 + [-0.1] * 2,
+            "7 of 9 newcomers scored are better off, 2 worse off, 1 of 10 could not be scored: ",
+        ),
+        (
+            [-0.1] * 8,
+            "8 of 8 newcomers scored are worse off, 2 of 10 could not be scored: ",
+        ),
+        (
+            [-0.1, 0.0],
+            "1 of 2 newcomers scored is worse off, none better off, 8 of 10 could not be scored: ",
+        ),
+        (
+            [0.0],
+            "0 of 1 newcomer scored are better or worse off, 9 of 10 could not be scored: ",
+        ),
+    ],
+)
+def test_who_could_not_be_scored_is_counted(
+    each: list[float], expected: str, cold_start: Settings
+) -> None:
+    assert said(results_of(CLEAR, each), cold_start, 10).startswith(expected)
+
+
+def test_one_participant_federates_nothing(same_history: Settings) -> None:
+    assert said(results_of(CLEAR, [0.1]), same_history) == (
+        "1 participant: nothing was federated; 1 % VaR pinball -3.1 % against its own tuned model "
+        "(t = 4.9), -3.0 % against EWMA-t6 (t = 3.2)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_there", "expected"),
+    [
+        ((1, 1), "1 of 10 participants took part: nothing was federated; "),
+        ((1, 2), "1 of 1 participant scored is better off, 9 of 10 could not be scored: "),
+    ],
+)
+def test_who_took_part_is_of_the_episodes(
+    n_there: tuple[int, int], expected: str, same_history: Settings
+) -> None:
+    episodes = tuple(
+        Episode(episode=k, origin="2001-03-02", test_end="2002-03-20", n_participants=n)
+        for k, n in enumerate(n_there)
+    )
+    results = results_of(CLEAR, [0.1]).model_copy(update={"episodes": episodes})
+    assert said(results, same_history, 10).startswith(expected)
 
 
 def test_an_interval_around_zero_is_within_chance(cold_start: Settings) -> None:
@@ -155,8 +207,8 @@ def test_the_own_model_is_named_once_where_it_is_the_hardest(cold_start: Setting
 
 
 def test_a_horizon_is_set_off_by_commas(cold_start: Settings) -> None:
-    results = results_of({"local_tuned": (0.03, 0.01, 0.05, 3.0)}, [0.1], QLIKE)
-    assert ": QLIKE, 5 bars ahead, -3.0 % against its own" in said(results, cold_start)
+    results = results_of({"local_tuned": (0.03, 0.01, 0.05, 3.0)}, [0.1, 0.1], QLIKE)
+    assert ": QLIKE, 5 bars ahead, -3.0 % against their own" in said(results, cold_start)
 
 
 def test_another_federated_arm_that_is_better_is_noted(cold_start: Settings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedtrade.components import build
+from fedtrade.components import factory
 from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.model_file import read_model
 from fedtrade.settings import Settings
@@ -107,6 +107,6 @@ def test_the_model_is_that_of_the_run_in_process(tiny: Callable[..., Settings]) 
     vectors = []
     for runtime in ("ray", "inprocess"):
         settings = tiny(f"runtime={runtime}", "federation.n_participants=2")
-        build(settings.runtime, "runtime", settings=settings)
+        factory(settings.runtime, "runtime", settings=settings)()
         vectors.append(read_model(Path(settings.out) / "model.safetensors").model.vector)
     np.testing.assert_allclose(*vectors, rtol=1e-4, atol=1e-6)

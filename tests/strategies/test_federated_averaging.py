@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Error,
+    Message,
+    MetricRecord,
+    RecordDict,
+)
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
@@ -15,6 +24,7 @@ from simulations.grid import InProcessGrid
 from strategies.federated_averaging import FederatedAveraging
 from strategies.replies import plain_reason
 
+INF = np.float32(np.inf)
 START = np.array([1.0, -1.0], dtype=np.float32)
 
 
@@ -109,6 +119,48 @@ def largest(updates: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return updates.max(axis=0)
 
 
+# --- lies ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(1.0, 9.0), (6.0, 24.0)])
+def test_the_weight_of_one_is_bounded(grid: Grid, ratio: float, expected: float) -> None:
+    """Of examples 10, 10, 10 and 2^52 the median is 10: the liar weighs a quarter, or 6 of 9."""
+    strategy = FederatedAveraging(max_weight_ratio=ratio)
+    first, *others = _ask(strategy, grid)
+    replies = [_reply(m, [0.0, 0.0], num_examples=10, loss=0.0) for m in others]
+    replies.append(_reply(first, [36.0, 0.0], num_examples=2**52))
+    arrays, metrics = strategy.aggregate_train(1, replies)
+    assert _vector(arrays) == pytest.approx([1.0 + expected, -1.0])
+    assert metrics is not None
+    assert metrics["loss"] == pytest.approx(0.5 * ratio / (ratio + 3.0))
+
+
+def test_of_two_the_one_with_more_examples_cannot_raise_the_bound(grid: Grid) -> None:
+    strategy = FederatedAveraging(max_weight_ratio=3.0)
+    first, second, *_ = _ask(strategy, grid)
+    replies = [_reply(first, [4.0, 0.0], num_examples=2**52), _reply(second, num_examples=1)]
+    assert _vector(strategy.aggregate_train(1, replies)[0]) == [4.0, -1.0]
+
+
+def test_an_incumbent_keeps_its_weight_by_default(grid: Grid) -> None:
+    """25 times the examples of each newcomer: 25 of 28."""
+    strategy = FederatedAveraging()
+    first, *others = _ask(strategy, grid)
+    replies = [_reply(first, [28.0, 0.0], num_examples=2500)]
+    replies += [_reply(m, [0.0, 0.0], num_examples=100) for m in others]
+    assert _vector(strategy.aggregate_train(1, replies)[0]) == [26.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"server_learning_rate": 1e38}, {"rule": lambda updates, weights: updates[0] * INF}]
+)
+def test_an_aggregate_that_is_not_finite_is_dropped(grid: Grid, options: dict[str, Any]) -> None:
+    strategy = FederatedAveraging(**options)
+    replies = [_reply(m, [1e6, 1.0], loss=2.0) for m in _ask(strategy, grid)]
+    assert strategy.aggregate_train(1, replies) == (None, None)
+    assert strategy.last_round == (4, (), 2.0, 0.0)
+
+
 # --- the choice of nodes ------------------------------------------------------------------------
 
 
@@ -128,6 +180,24 @@ def test_the_choice_follows_from_seed_and_round(grid: Grid) -> None:
     assert chosen(0, 1) == chosen(0, 1)
     assert len({tuple(chosen(0, number)) for number in range(20)}) > 2
     assert len({tuple(chosen(seed, 1)) for seed in range(20)}) > 2
+
+
+def test_members_alone_are_asked_if_they_are_known(grid: Grid) -> None:
+    """A node that is no member is not asked, nor a member that is not connected."""
+    strategy = FederatedAveraging()
+    first, second, *_ = nodes = sorted(grid.get_node_ids())
+    strategy.nodes = (second, first, max(nodes) + 1)
+    assert [m.metadata.dst_node_id for m in _ask(strategy, grid)] == [first, second]
+    strategy.nodes = None
+    assert [m.metadata.dst_node_id for m in _ask(strategy, grid)] == nodes
+
+
+def test_messages_live_as_long_as_replies_are_waited_for(grid: Grid) -> None:
+    strategy = FederatedAveraging()
+    default = _ask(strategy, grid)[0].metadata.ttl
+    strategy.reply_timeout_s = 7.0
+    assert {m.metadata.ttl for m in _ask(strategy, grid)} == {7.0}
+    assert default > 7.0
 
 
 # --- bad replies --------------------------------------------------------------------------------
@@ -171,6 +241,8 @@ BAD: dict[str, tuple[Callable[[Message], Message], str]] = {
     "NaN": (lambda m: _reply(m, [np.nan, 0.0]), "not finite"),
     "infinite": (lambda m: _reply(m, [0.0, np.inf]), "not finite"),
     "too large for single precision": (_double, "not finite"),
+    "absurd": (lambda m: _reply(m, [0.0, -1.1e6]), r"absurd: .* by 1.1e\+06, and 1e\+06 is the"),
+    "absurd loss": (lambda m: _reply(m, loss=-1e300), "the loss is absurd: -1e"),
     "too long": (lambda m: _reply(m, [0.0, 0.0, 0.0]), r"float32 of shape \(3,\)"),
     "a matrix": (lambda m: _reply(m, [[0.0], [0.0]]), r"float32 of shape \(2, 1\)"),
     "whole numbers": (_integers, "int64"),
@@ -249,6 +321,19 @@ def test_a_participant_without_examples_has_no_weight(grid: Grid) -> None:
     assert _vector(strategy.aggregate_train(1, replies)[0]) == [2.0, 0.0]
 
 
+def test_flower_can_start_it_without_members() -> None:
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _reply(message, [1.0, 0.5])
+
+    with InProcessGrid(app, 4) as grid:
+        arrays = ArrayRecord({"vector": Array(START)})
+        result = FederatedAveraging().start(grid, arrays, num_rounds=2)
+    assert _vector(result.arrays) == [3.0, 0.0]
+
+
 # --- arguments ----------------------------------------------------------------------------------
 
 
@@ -257,6 +342,7 @@ def test_a_participant_without_examples_has_no_weight(grid: Grid) -> None:
     [
         ({"fraction_train": 0.0}, r"fraction_train must be in \(0, 1\], got 0.0"),
         ({"fraction_train": 1.1}, r"fraction_train must be in \(0, 1\], got 1.1"),
+        ({"max_weight_ratio": 0.5}, "max_weight_ratio must be at least 1, got 0.5"),
         ({"server_learning_rate": 0.0}, "server_learning_rate must be positive, got 0.0"),
     ],
 )

@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 from fedtrade.errors import FedtradeError
 from fedtrade.wire import seconds_of
 from simulations.grid import InProcessGrid
-from strategies.membership import Membership, discover
+from strategies.membership import Membership, discover, shared_calendar
 
 BARS = np.datetime64("2000-01-01", "s") + np.arange(10) * np.timedelta64(1, "D")
 
@@ -35,10 +35,11 @@ def _discover(
         return discover(grid, int(options.get("n_expected", n_nodes)), options.get("timeout_s", 9))
 
 
-def test_the_calendar_has_every_bar_that_somebody_holds() -> None:
-    found = _discover(lambda k: (k, seconds_of(BARS[3 * k : 3 * k + 4])))
+def test_the_calendar_has_the_bars_of_all() -> None:
+    found = _discover(lambda k: (k, seconds_of(BARS[2 * k : 2 * k + 6])))
     assert sorted(found.participants.values()) == [0, 1, 2]
-    np.testing.assert_array_equal(found.calendar, BARS)
+    assert found.refusals == ()
+    np.testing.assert_array_equal(found.calendar, BARS[2:8])  # the ends are held by one alone
 
 
 @pytest.mark.parametrize("number", [None, -1, 0.5, [1]])
@@ -48,7 +49,14 @@ def test_a_node_without_a_number_is_left_out(number: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds", [np.array([np.nan]), np.zeros(0), np.zeros((2, 2)), np.array(["2000-01-01"])]
+    "seconds",
+    [
+        np.array([np.nan]),
+        np.array([1e300]),
+        np.zeros(0),
+        np.zeros((2, 2)),
+        np.array(["2000-01-01"]),
+    ],
 )
 def test_a_node_without_bars_is_left_out(seconds: np.ndarray) -> None:
     found = _discover(lambda k: (k, seconds if k == 0 else seconds_of(BARS)))
@@ -56,9 +64,12 @@ def test_a_node_without_bars_is_left_out(seconds: np.ndarray) -> None:
     np.testing.assert_array_equal(found.calendar, BARS)
 
 
-def test_two_nodes_with_one_number_are_refused() -> None:
-    with pytest.raises(FedtradeError, match="participant 0, as another node does; give each node"):
-        _discover(lambda k: (0, seconds_of(BARS)))
+def test_a_second_node_with_a_number_is_left_out() -> None:
+    found = _discover(lambda k: (min(k, 1), seconds_of(BARS)))
+    assert sorted(found.participants.values()) == [0, 1]
+    ((node, reason),) = found.refusals
+    assert node not in found.participants
+    assert "participant 1, as another node does; give each node its own partition-id" in reason
 
 
 def test_nobody_can_take_part() -> None:
@@ -69,3 +80,39 @@ def test_nobody_can_take_part() -> None:
 def test_too_few_nodes_are_waited_for_and_told() -> None:
     with pytest.raises(FedtradeError, match=r"1 of 4 participants came within 0 s; start the oth"):
         _discover(lambda k: (k, seconds_of(BARS)), n_nodes=1, n_expected=4, timeout_s=0)
+
+
+# --- the calendar -------------------------------------------------------------------------------
+
+
+def test_made_up_bars_move_nobody() -> None:
+    """Between, before and after those of the others."""
+    liar = np.unique(np.concatenate([BARS, BARS + np.timedelta64(1, "h"), BARS - 10**9, BARS + 1]))
+    np.testing.assert_array_equal(shared_calendar([BARS, liar, BARS]), BARS)
+
+
+def test_a_third_of_those_who_were_there_suffices() -> None:
+    """Two of six hold the fifth bar; one in two the last but one, when the others have ended."""
+    without = np.delete(BARS, 4)
+    np.testing.assert_array_equal(shared_calendar([BARS] * 2 + [without] * 4), BARS)
+    np.testing.assert_array_equal(shared_calendar([BARS] * 2 + [without] * 5), without)
+    np.testing.assert_array_equal(shared_calendar([BARS] * 2 + [BARS[:3]] * 9), BARS)
+
+
+def test_two_participants_keep_all_that_they_hold() -> None:
+    np.testing.assert_array_equal(shared_calendar([BARS[:4], BARS[4:]]), BARS)
+
+
+def test_repeated_bars_of_one_participant_count_once() -> None:
+    liar = np.repeat(BARS + 1, 9)
+    np.testing.assert_array_equal(shared_calendar([BARS, BARS, liar]), BARS)
+
+
+def test_participants_that_share_nothing_are_told() -> None:
+    with pytest.raises(FedtradeError, match="no bar is held by 2 participants; give them data of the same market"):
+        shared_calendar([BARS, BARS + 1, BARS + 2])
+
+
+def test_periods_of_ones_own_are_kept_if_one_holder_is_enough() -> None:
+    stretches = [BARS[:3], BARS[3:6], BARS[6:9]]
+    assert (shared_calendar(stretches, least_holders=1) == BARS[:9]).all()

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from flwr.app import Array, ArrayRecord, Context, Error, Message
 from flwr.clientapp import ClientApp
 
 from clients.client_app import app as honest
 from clients.participant import Participant
+from fedtrade import holdings
 from fedtrade.baselines.ewma import ewma_t6
-from fedtrade.components import build
-from fedtrade.errors import DataError, FedtradeError
+from fedtrade.components import factory
+from fedtrade.errors import CheckpointError, DataError, FedtradeError
 from fedtrade.model_file import read_model
 from fedtrade.models import Linear
 from fedtrade.settings import Settings
@@ -35,7 +37,7 @@ LIGHT_ARMS = ARMS - NAIVE | {"ewma_t6"}
 def _run(settings: Settings, client_app: ClientApp | None = None) -> Results:
     """Run in process and read the results, without what differs from one run to the next."""
     if client_app is None:
-        build(settings.runtime, "runtime", settings=settings)
+        factory(settings.runtime, "runtime", settings=settings)()
     else:
         simulate(
             "strategies.server_app:app",
@@ -170,17 +172,13 @@ def test_the_same_seed_gives_the_same_numbers(
 @pytest.mark.usefixtures("light")
 def test_zero_rounds_leave_the_prior(tiny: Make) -> None:
     """The federated model is then the EWMA with a Student-t tail."""
-    settings = tiny(
-        "federation.rounds=0",
-        "evaluation.n_origins=1",
-        "evaluation.pooled=false",
-        "evaluation.public_bars=0",
-    )
+    settings = tiny("federation.rounds=0", "evaluation.n_origins=1")
     results = _run(settings)
     assert results["rounds"] == []
     for metric in ("pinball", "fz0", "hit_rate"):
         expected = pytest.approx(_value(results, "ewma_t6", metric), rel=1e-5)
-        assert _value(results, "federated", metric) == expected
+        for arm in ("federated", "pooled", "frozen_nowcast"):
+            assert _value(results, arm, metric) == expected
     model = read_model(Path(settings.out) / "model.safetensors").model
     np.testing.assert_array_equal(model.vector, Risk(Linear).initial(0))
 
@@ -279,6 +277,42 @@ def test_an_interrupted_round_keeps_the_one_before(tiny: Make) -> None:
         _run(settings.model_copy(update={"resume": True}))  # one here, two for the final model
 
 
+OUTPUTS = ("results.json", "report.html", "model.safetensors", "model_card.md")
+
+
+@pytest.mark.usefixtures("light")
+def test_an_interrupted_run_never_stands_beside_old_results(tiny: Make) -> None:
+    settings = tiny("evaluation.n_origins=1")
+    out = Path(settings.out)
+    out.mkdir()
+    for name in (*OUTPUTS, "mine.txt"):
+        (out / name).write_text("old", encoding="utf-8")
+    refused = tiny("evaluation.n_origins=50").model_copy(update={"out": settings.out})
+    with pytest.raises(DataError):
+        _run(refused)
+    assert {path.name for path in out.iterdir()} == {*OUTPUTS, "mine.txt"}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _cut_off(monkeypatch, FederatedAveraging, "aggregate_train", 0)
+        with pytest.raises(KeyboardInterrupt):
+            _run(settings)
+    assert {path.name for path in out.iterdir()} == {"checkpoint", "mine.txt"}
+
+
+@pytest.mark.usefixtures("light")
+def test_a_run_is_not_resumed_on_changed_data(tiny: Make, tmp_path: Path) -> None:
+    settings = tiny("evaluation.n_origins=1", "federation.rounds=1")
+    prices = pd.read_csv(settings.data.options["path"])
+    prices.to_csv(tmp_path / "prices.csv", index=False)
+    data = settings.data.model_copy(update={"path": str(tmp_path / "prices.csv")})
+    settings = settings.model_copy(update={"data": data})
+    _run(settings)
+    prices.iloc[-1, 1] *= 1.01
+    prices.to_csv(tmp_path / "prices.csv", index=False)
+    holdings._loaded.cache_clear()  # as a new process
+    with pytest.raises(CheckpointError, match="`data` names has changed"):
+        _run(settings.model_copy(update={"resume": True}))
+
+
 # --- bad participants ---------------------------------------------------------------------------
 
 
@@ -331,6 +365,7 @@ BAD: dict[str, tuple[str, Tamper, int]] = {
     "fails in training": ("train", _error, 2),
     "scores nothing": ("evaluate", _replaced("totals", None), 1),
     "scores NaN": ("evaluate", _replaced("totals", np.full((7, 33), np.nan)), 1),
+    "scores other bars": ("evaluate", _replaced("bars", np.arange(50.0)), 1),
     "scores another shape": ("evaluate", _replaced("daily", ODD), 1),
     "has no config": ("evaluate", _without("config"), 1),
     "hides arms": ("evaluate", _config(arms=["ewma_t6"] * 7), 1),
@@ -368,7 +403,9 @@ def test_a_bad_participant_costs_nobody_else(tiny: Make, name: str) -> None:
     assert all(entry["reason"] for entry in failures)
     assert {entry["arm"] for entry in results["metrics"]} == LIGHT_ARMS
     n_replies = {entry["n_replies"] for entry in results["rounds"]}
-    assert n_replies == ({3} if message_type == "train" else {4})
+    assert n_replies == ({3} if message_type in ("query.describe", "train") else {4})
+    left_out = [(e["episode"], e["round"]) for e in results["failures"] if e["participant"] == "-1"]
+    assert left_out == ([(0, 0)] if message_type == "query.describe" else [])
 
 
 @pytest.mark.usefixtures("light")

@@ -69,8 +69,8 @@ def test_fit_one_finds_the_shrunk_mean() -> None:
 
 
 def test_a_clear_signal_is_fitted_with_the_weakest_pull() -> None:
-    """Always 2: the choice is 0.01 times the pull of 1, hence 2 / 1.01."""
-    assert _tuned(np.full(40, 2.0)) == pytest.approx(2.0 / 1.01, abs=0.01)
+    """Always 2: the choice is 0.1 times the pull of 1, hence 2 / 1.1."""
+    assert _tuned(np.full(40, 2.0)) == pytest.approx(2.0 / 1.1, abs=0.01)
 
 
 def test_noise_is_left_at_the_prior() -> None:
@@ -80,7 +80,7 @@ def test_noise_is_left_at_the_prior() -> None:
 def test_the_final_fit_uses_all_examples() -> None:
     """The first 70 % say 2, the last 30 % say 3: chosen on the latter, fitted on both."""
     found = _tuned(np.repeat([2.0, 3.0], [28, 12]))
-    assert found == pytest.approx((2.0 * 0.7 + 3.0 * 0.3) / 1.01, abs=0.01)
+    assert found == pytest.approx((2.0 * 0.7 + 3.0 * 0.3) / 1.1, abs=0.01)
 
 
 def test_validation_data_decide_the_choice() -> None:
@@ -99,5 +99,5 @@ def test_a_default_without_a_pull_still_has_the_prior_to_choose() -> None:
 
 
 def test_the_grid_is_in_multiples_of_the_default() -> None:
-    """With a default that pulls hard, the weakest candidate still pulls with a hundredth of it."""
-    assert _tuned(np.full(40, 2.0), shrinkage=100.0) == pytest.approx(1.0, abs=0.01)
+    """With a default that pulls hard, the weakest candidate still pulls with a tenth of it."""
+    assert _tuned(np.full(40, 2.0), shrinkage=10.0) == pytest.approx(1.0, abs=0.01)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedtrade.baselines import har_mix_t6
+from fedtrade.baselines import fhs, har_mix_t6
 from fedtrade.baselines.ewma import ewma_t6
 from fedtrade.errors import FedtradeError
 from fedtrade.evaluation.tail_scores import TAIL_TOTALS
@@ -402,3 +402,31 @@ def test_a_sample_gives_the_same_update_each_time(market: Market) -> None:
     torch.manual_seed(2)
     two = task.train(task.initial(0), sample, shared).update
     np.testing.assert_array_equal(one, two)
+
+
+def test_an_asset_that_a_naive_model_refuses_gets_the_ewma(market: Market) -> None:
+    """A price that moves in the last 5 training bars only has too few residuals for FHS."""
+    panel = market(n_bars=N_BARS, n_assets=2)
+    close = panel.close.copy()
+    close[: N_TRAIN - 5, 1] = close[N_TRAIN - 5, 1]
+    (sample,) = _samples(Panel(panel.bars, panel.assets, close), n_participants=1)
+    returns = sample.panel.returns()
+    task = quick()
+    with pytest.raises(ValueError, match="the price moved in only"):
+        fhs(returns[:, 1], N_TRAIN, task.levels)
+    shared = _sums(task, [sample])
+    evaluation = task.evaluate(sample, shared, {})
+    assert np.isfinite(evaluation.totals).all()
+    assert set(NAIVE) <= set(evaluation.arms)
+    naive = task._naive(returns, sample)
+    np.testing.assert_array_equal(naive["fhs"].var[:, 1], naive["ewma_t6"].var[:, 1])
+    np.testing.assert_array_equal(
+        naive["fhs"].var[:, 0], np.minimum(fhs(returns[:, 0], N_TRAIN, task.levels).var, -1e-6)
+    )
+
+
+def test_a_pooled_model_without_rounds_is_untrained(market: Market) -> None:
+    task = quick()
+    samples = _samples(market(n_bars=N_BARS))
+    vector = task.fit_pooled(samples, _sums(task, samples), 0)
+    np.testing.assert_array_equal(vector, task.initial(0))

@@ -1,5 +1,6 @@
 """The trading-signal task, called without messages."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedtrade.errors import DataError
 from fedtrade.features.momentum import N_RELATIVE
 from fedtrade.market.panel import Panel
 from fedtrade.models import MLP, Linear
@@ -432,3 +434,19 @@ def test_too_little_history_to_learn_from_gives_no_update() -> None:
 def test_refuses_arguments_out_of_range(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Signal(Linear, **options)
+
+
+def test_hourly_bars_need_their_own_bars_per_year() -> None:
+    (sample,) = _samples(_noise(80, 2), n_train=60, n_participants=1)
+    hourly = replace(sample, panel=replace(sample.panel, bar="1h"))
+    with pytest.raises(DataError, match=r"bars of 1h, .*=252 .*task\.bars_per_year=6240"):
+        Signal(Linear).local_sum("market", hourly, {})
+    found = Signal(Linear, bars_per_year=6240).local_sum("market", hourly, {})
+    np.testing.assert_array_equal(found, Signal(Linear).local_sum("market", sample, {}))
+
+
+def test_a_pooled_model_without_rounds_is_untrained() -> None:
+    task = Signal(Linear)
+    samples = _samples(_noise(80, 2), n_train=60, n_participants=1)
+    vector = task.fit_pooled(samples, _sums(task, samples), 0)
+    np.testing.assert_array_equal(vector, task.initial(0))

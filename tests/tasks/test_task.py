@@ -43,9 +43,27 @@ def test_without_an_asset_the_assets_and_the_remedy_are_named(n_bars: int) -> No
 
 
 @pytest.mark.parametrize("calendar", [BARS[:-1], BARS[1:], np.delete(BARS, 4)])
-def test_a_bar_outside_of_the_calendar_is_refused(calendar: np.ndarray) -> None:
-    with pytest.raises(DataError, match="not in the federation's calendar"):
-        Sample.take(_panel(), calendar=calendar, origin=BARS[6])
+def test_a_bar_outside_of_the_calendar_is_left_out(calendar: np.ndarray) -> None:
+    close = np.arange(1.0, 2 * len(BARS) + 1).reshape(-1, 2)
+    ohlv = {"high": close + 1.0}
+    sample = Sample.take(
+        Panel(BARS, ("A", "B"), close, "1D", ohlv), calendar=calendar, origin=BARS[5]
+    )
+    assert (sample.panel.bars == calendar).all()
+    assert (sample.rows == np.arange(len(calendar))).all()
+    kept = np.isin(BARS, calendar)
+    assert (sample.panel.close == close[kept]).all()
+    assert (sample.panel.ohlv["high"] == close[kept] + 1.0).all()
+
+
+def test_an_asset_that_ends_after_the_origin_keeps_its_last_price() -> None:
+    """What happens after the origin does not decide who takes part."""
+    close = np.arange(1.0, 2 * len(BARS) + 1).reshape(-1, 2)
+    close[8:, 1] = np.nan
+    sample = Sample.take(Panel(BARS, ("A", "B"), close), calendar=BARS, origin=BARS[5])
+    assert sample.panel.assets == ("A", "B")
+    assert (sample.panel.close[8:, 1] == close[7, 1]).all()
+    assert (sample.panel.returns()[8:, 1] == 0.0).all()
 
 
 def test_what_is_taken_does_not_depend_on_prices_after_a_bar() -> None:

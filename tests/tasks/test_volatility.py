@@ -321,3 +321,10 @@ def test_the_shortest_history_can_be_trained_and_scored() -> None:
 def test_options_out_of_range(option: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Volatility(Linear, **option)  # type: ignore[arg-type]
+
+
+def test_a_pooled_model_without_rounds_is_untrained() -> None:
+    task = Volatility(Linear)
+    samples = federation()
+    vector = task.fit_pooled(samples, add_up(task, samples), 0)
+    np.testing.assert_array_equal(vector, task.initial(0))
