@@ -78,7 +78,7 @@ def _print_version(wanted: bool) -> None:
 def _options_of_all(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show it."),
     ] = False,
 ) -> None:
     pass

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedtrade.cli import main
+from fedtrade.cli import _options, main
 from fedtrade.settings import Settings
 
 N_BARS, N_ASSETS = 150, 4
@@ -112,7 +112,8 @@ def test_help_of_a_command(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["simulat"], "No such command 'simulat'"),
+        (["simulat"], "No such command 'simulat'. Did you mean 'simulate'?"),
+        (["predict", "--model", "m", "--data", "d", "-o", "x"], "'x' is not of the form KEY=VALUE"),
         (["predict"], "Missing option '--model'"),
         (["bench", "nothing"], "there is no benchmark 'nothing'"),
         (["bench", "grid", "-o", "x"], "'x' is not of the form KEY=VALUE"),
@@ -121,6 +122,36 @@ def test_help_of_a_command(cli: Cli) -> None:
 )
 def test_a_wrong_command(arguments: list[str], named: str, cli: Cli) -> None:
     assert_one_sentence(cli(*arguments), named)
+
+
+def test_a_suggestion_is_made_once(cli: Cli) -> None:
+    assert cli("simulat").err.count("Did you mean") == 1
+
+
+def test_version(cli: Cli) -> None:
+    status, out, err = cli("--version")
+    assert (status, err) == (0, "")
+    assert out.split()[0] == "fedtrade"
+    assert out.split()[1][0].isdigit()
+
+
+def test_options_are_yaml_or_texts() -> None:
+    pairs = [
+        "decimal=,",
+        "separator=|",
+        "date_format=%d.%m.%Y",
+        "max_gap=3",
+        "assets=[A,B]",
+        "q=','",
+    ]
+    assert _options(pairs) == {
+        "decimal": ",",
+        "separator": "|",
+        "date_format": "%d.%m.%Y",
+        "max_gap": 3,
+        "assets": ["A", "B"],
+        "q": ",",
+    }
 
 
 # --- configuration ------------------------------------------------------------------------------
@@ -239,6 +270,22 @@ def test_what_every_participant_refuses_is_said_once(
     outcome = cli("simulate", *tiny, "data.path=late.csv", "out=out", "progress=none")
     assert_one_sentence(outcome, "no participant can take part: no asset of", "shorter history")
     assert "class" not in outcome.err
+
+
+def test_small_and_short_run_on_one_asset_of_two_hundred_bars(cli: Cli) -> None:
+    rng = np.random.default_rng(0)
+    days = pd.bdate_range("2018-01-01", periods=200, name="date")
+    close = 100 * np.exp((0.01 * rng.standard_normal(200)).cumsum())
+    pd.DataFrame({"A": close}, index=days).to_csv("p.csv", sep=";", decimal=",")
+    quick = ["federation.rounds=1", "task.alone_steps=2", "evaluation.pooled=false"]
+    small = ["data=csv", "data.path=p.csv", "federation=small", "evaluation=short", *quick]
+    outcome = cli("simulate", *small, "out=out")
+    assert outcome.status == 0, outcome.err
+    assert_one_sentence(
+        cli("simulate", *small, "federation=cold_start", "federation.n_participants=null"),
+        "n_participants=1",
+        "federation=small",
+    )
 
 
 # --- where results go ---------------------------------------------------------------------------
@@ -421,6 +468,19 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_resume(
     assert resumed == whole
 
 
+def test_ctrl_c_offers_no_checkpoint_of_an_earlier_run(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    Path("old/checkpoint").mkdir(parents=True)
+    Path("old/checkpoint/run.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr("fedtrade.cli._simulate", stop)
+    assert "nothing was stored yet" in cli("simulate", "out=old").err
+    assert "old/checkpoint" in cli("simulate", "out=old", "resume=true").err
+
+
 def test_ctrl_c_before_the_first_round_has_nothing_to_resume(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,7 +489,7 @@ def test_ctrl_c_before_the_first_round_has_nothing_to_resume(
 
     monkeypatch.setattr("fedtrade.components.factory", stop)
     assert cli("simulate") == Outcome(
-        130, "", "Interrupted before the first round: there is nothing to resume.\n"
+        130, "", "Interrupted before the first round: nothing was stored yet.\n"
     )
     monkeypatch.setattr("conf.launch.runs_of", stop)
     assert cli("simulate") == Outcome(130, "", "Interrupted.\n")

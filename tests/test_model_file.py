@@ -26,6 +26,12 @@ def test_a_model_comes_back(tiny: Make, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.model.learned["moments"], MODEL.learned["moments"])
 
 
+def test_the_spacing_of_bars_may_be_missing(tiny: Make, tmp_path: Path) -> None:
+    for bar in ("1h", None):
+        write_model(tmp_path / "m", MODEL, tiny(), 0, bar)
+        assert read_model(tmp_path / "m").bar == bar
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"there is no model at .*none.safetensors"):
         read_model(tmp_path / "none.safetensors")

@@ -142,3 +142,14 @@ def test_constraints_satisfy_what_the_project_declares() -> None:
 )
 def test_constraints_name_everything_that_is_needed_in_turn() -> None:
     assert required_names(declared()) - pins().keys() == set()
+
+
+def test_the_makefile_helps_from_another_folder(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "-f", str(ROOT / "Makefile"), "help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "make demo" in done.stdout

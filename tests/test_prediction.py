@@ -7,7 +7,7 @@ import pytest
 
 from conf import compose
 from fedtrade.baselines import ewma_t6
-from fedtrade.errors import CheckpointError, DataError
+from fedtrade.errors import CheckpointError, ConfigurationError, DataError
 from fedtrade.holdings import build_task
 from fedtrade.market import Panel
 from fedtrade.model_file import write_model
@@ -36,7 +36,7 @@ def untrained(task_name: str, panel: Panel, path: Path) -> Path:
     for name in task.sums:
         shared[name] = task.finish_sum(name, task.local_sum(name, sample, shared))
     model = Model(task.initial(0), {name: shared[name] for name in task.learned})
-    write_model(path, model, settings, int(panel.bars[-1].astype(np.int64)))
+    write_model(path, model, settings, int(panel.bars[-1].astype(np.int64)), "1D")
     return path
 
 
@@ -76,7 +76,11 @@ def test_every_task_forecasts(
     assert {f.quantity for f in found.forecasts} == quantities
     assert np.isfinite([f.value for f in found.forecasts]).all()
     print_prediction(found)
-    assert all(asset in capsys.readouterr().out for asset in panel.assets[:1])
+    shown = capsys.readouterr().out
+    assert panel.assets[0] in shown
+    assert shown.startswith("Forecasts after ")
+    assert ("[% of capital]" in " ".join(shown.split())) == (task == "signal")
+    assert ("[%]" in shown) == (task == "volatility")
     write_prediction(found, tmp_path / "f.json")
     assert pd.read_json(tmp_path / "f.json").shape[0] == len(found.forecasts)
 
@@ -109,6 +113,37 @@ def test_the_market_may_come_from_another_file(market: Market, tmp_path: Path) -
     alone = write_prices(panel.select(panel.assets[:1]), tmp_path / "one.csv")
     together = [f for f in predict_file(model, everyone).forecasts if f.asset == panel.assets[0]]
     assert predict_file(model, alone, everyone).forecasts == together
+
+
+def test_options_say_how_to_read_the_prices(market: Market, tmp_path: Path) -> None:
+    panel = market().tail(120)
+    model = untrained("risk", panel, tmp_path / "m.safetensors")
+    table = pd.DataFrame(panel.close, columns=list(panel.assets))
+    table.insert(0, "date", panel.bars.astype("datetime64[D]"))
+    table.to_csv(tmp_path / "p.csv", sep="\t", decimal=",", index=False)
+    found = predict_file(model, tmp_path / "p.csv", options={"decimal": ","})
+    assert found == predict_file(model, write_prices(panel, tmp_path / "plain.csv"))
+    with pytest.raises(ConfigurationError, match=r"data\.nope is not an option"):
+        predict_file(model, tmp_path / "p.csv", options={"nope": 1})
+    one = predict_file(model, tmp_path / "plain.csv", tmp_path / "plain.csv", {"assets": ["A01"]})
+    assert one.forecasts == [f for f in found.forecasts if f.asset == "A01"]
+
+
+def test_prices_unlike_those_of_training_are_warned_of(
+    market: Market, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    panel = market().tail(120)
+    model = untrained("risk", panel, tmp_path / "m.safetensors")
+    predict_file(model, write_prices(panel, tmp_path / "p.csv"))
+    assert caplog.text == ""
+    weekly = Panel(
+        panel.bars[0] + np.arange(50) * np.timedelta64(7, "D"),
+        panel.assets,
+        panel.close[:50],
+    )
+    predict_file(model, write_prices(weekly, tmp_path / "weekly.csv"))
+    assert "have bars of 1W, but the model was trained on bars of 1D" in caplog.text
+    assert "have 50 bars, but in training everybody had 60 or more" in caplog.text
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -103,6 +103,13 @@ def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -
             f"Against {' and '.join(undecided)} the 95 % interval of the gain holds zero: this "
             "run does not show a difference."
         )
+    controls = [c for c in comparisons(results) if _is_as_good_a_control(c)]
+    if controls:
+        names = " and ".join(describe_arm(c.against).title for c in controls)
+        notes.append(
+            f"No better, within chance, than the control {names}: "
+            f"{describe_arm(controls[0].against).explanation}."
+        )
     notes += [_other_federated(results, c) for c in comparisons(results) if _is_overtaken(c)]
     if results.failures:
         first = results.failures[0]
@@ -113,6 +120,13 @@ def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -
             f"{first.reason.rstrip('.')}."
         )
     return notes
+
+
+def _is_as_good_a_control(comparison: Comparison) -> bool:
+    """Whether a control, which needs less than a federation, does as well or better."""
+    is_control = describe_arm(comparison.against).role == "control"
+    is_better = comparison.is_decided and (comparison.gain or 0.0) > 0.0
+    return is_control and comparison.gain is not None and not is_better
 
 
 def _is_overtaken(comparison: Comparison) -> bool:

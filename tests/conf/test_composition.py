@@ -1,3 +1,4 @@
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from hydra.errors import HydraException
 
 from conf import compose, resolve
 from conf.composition import hydra_sentence
+from fedtrade.components import factory
 from fedtrade.errors import ConfigurationError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -21,6 +23,14 @@ NEEDED = {
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_of_every_group_is_valid(option: str) -> None:
     assert compose([option, *NEEDED.get(option, [])])
+
+
+@pytest.mark.parametrize("source", ["csv", "parquet", "sp500", "index", "eurusd"])
+def test_the_options_of_data_are_the_arguments_of_its_reader(source: str) -> None:
+    data = compose([f"data={source}", *NEEDED.get(f"data={source}", [])]).data
+    reader = signature(factory(data, "data").func).parameters
+    defaults = {name: p.default for name, p in reader.items() if name != "path"}
+    assert {name: value for name, value in data.options.items() if name != "path"} == defaults
 
 
 def test_an_override_changes_one_value() -> None:

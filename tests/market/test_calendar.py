@@ -38,7 +38,9 @@ def test_fewer_origins_are_spread_with_both_ends() -> None:
 
 
 def test_too_little_history_names_both_numbers() -> None:
-    with pytest.raises(DataError, match="1 test window of 10 bars .* needs 113 bars, but the data has 112"):
+    with pytest.raises(
+        DataError, match=r"1 test window of 10 bars .* needs 113 bars, but the data has 112"
+    ):
         rolling_origins(calendar(112), test_bars=10, min_train_bars=100, purge_bars=3)
     with pytest.raises(DataError, match=r"2 test windows .* need 120 bars, but the data has 115"):
         rolling_origins(calendar(115), test_bars=10, min_train_bars=100, n_origins=2)

@@ -69,12 +69,38 @@ def test_gzip_byte_order_mark_and_decimal_comma(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv.gz"
     path.write_bytes(gzip.compress(("\ufeff" + LONG).encode()))
     assert csv(path).n_bars == 3
-    german = written(
-        tmp_path, "Datum;A\n".replace("Datum", "Date") + "01.02.2020;1,5\n02.02.2020;2,5\n"
-    )
-    assert csv(german, decimal=",").close[:, 0].tolist() == [1.5, 2.5]
-    with pytest.raises(DataError, match=r"'A' of A at 2020-02-01.* is '1,5'.* data\.decimal"):
-        csv(german)
+    german = written(tmp_path, "Date;A\n01.02.2020;1,5\n02.02.2020;2,5\n")
+    assert csv(german).close[:, 0].tolist() == [1.5, 2.5]
+    tabs = written(tmp_path, "Date\tA\n01.02.2020\t1,5\n02.02.2020\t2,5\n", "tabs.csv")
+    assert csv(tabs, decimal=",").close[:, 0].tolist() == [1.5, 2.5]
+    with pytest.raises(DataError, match=r"is '1,5', .* add \"data\.decimal=','\" to the command"):
+        csv(tabs)
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "message"),
+    [
+        (("1,234", "2,345"), None, r"'1,234'.*data\.decimal.*or else remove the thousands"),
+        (("999.50", "1,234.50"), None, r"'1,234\.50', not a number; remove the thousands"),
+        (("999,50", "1.234,50"), ",", r"'1\.234,50', not a number; remove the thousands"),
+        (("999,50", "1.234"), ",", r"'1\.234', not a number; remove the thousands"),
+        (("999,50", "n.a."), ",", r"'n\.a\.', not a number; correct it\.$"),
+    ],
+)
+def test_separators_of_thousands_are_not_decimal_marks(
+    tmp_path: Path, cells: tuple[str, str], decimal: str | None, message: str
+) -> None:
+    text = "date;A\n" + "".join(f"2020-01-0{k + 1};{cell}\n" for k, cell in enumerate(cells))
+    with pytest.raises(DataError, match=message):
+        csv(written(tmp_path, text), decimal=decimal)
+
+
+def test_a_repeated_line_of_a_wide_file_is_one_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "date,A,B,C\n" + "2020-01-01,1,2,3\n" * 2 + "2020-01-02,2,3,4\n" * 3
+    assert csv(written(tmp_path, text)).n_bars == 2
+    assert "left out 3 repeated rows." in caplog.text
 
 
 def test_adjusted_close_is_preferred_and_scales_the_others(tmp_path: Path) -> None:
@@ -133,7 +159,7 @@ def test_assets_and_period_are_chosen_before_checking(tmp_path: Path) -> None:
         csv(path, assets=["C"])
     with pytest.raises(DataError, match="names no asset"):
         csv(path, assets=[])
-    with pytest.raises(DataError, match=r"no prices between 2021 and None; it covers 2020-01-01"):
+    with pytest.raises(DataError, match=r"data\.start=2021 leaves no prices: .* 2020-01-01 to"):
         csv(path, start="2021")
     with pytest.raises(
         ConfigurationError, match=r"data\.start or data\.end: a time must look like"

@@ -116,10 +116,28 @@ def test_a_smaller_alpha_is_less_equal_and_a_seed_matters() -> None:
 def test_numbers_that_cannot_be_served_are_refused(rule: Partitioner) -> None:
     with pytest.raises(ConfigurationError, match=r"n_participants=11.* only \d+ (assets|bars)"):
         rule(panel(), 11, seed=0)
-    with pytest.raises(ConfigurationError, match=r"set federation\.n_participants"):
-        rule(panel(), None, seed=0)
-    with pytest.raises(ConfigurationError, match=r"partition\.n_participants must be .* got 0"):
+    with pytest.raises(ConfigurationError, match=r"federation\.n_participants must be .* got 0"):
         rule(panel(), 0, seed=0)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("n_assets", "expected"), [(1, 1), (3, 3), (10, 10), (23, 10)])
+def test_the_natural_number_is_one_an_asset_and_ten_at_most(
+    rule: Partitioner, n_assets: int, expected: int
+) -> None:
+    assert len(rule(panel(n_assets, 3), None, seed=0)) == expected
+
+
+def test_periods_need_a_number() -> None:
+    with pytest.raises(ConfigurationError, match=r"set federation\.n_participants"):
+        ByPeriod()(panel(), None, seed=0)
+
+
+def test_one_asset_is_in_the_singular() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"only 1 asset to share; use at most 1 participant or .*=short\.$"
+    ):
+        ByAsset()(panel(1), 2, seed=0)
 
 
 def test_cut_takes_assets_and_period() -> None:

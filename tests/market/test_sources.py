@@ -56,7 +56,9 @@ def test_eurusd_is_hourly() -> None:
 def test_unknown_assets_and_empty_periods_are_refused(load: object) -> None:
     with pytest.raises(DataError, match="TSLA"):
         load(assets=["TSLA"])
-    with pytest.raises(DataError, match=r"data\.start=2040-01-01 leaves no prices.* runs from \d{4}"):
+    with pytest.raises(
+        DataError, match=r"data\.start=2040-01-01 leaves no prices.* runs from \d{4}"
+    ):
         load(start="2040-01-01")
 
 

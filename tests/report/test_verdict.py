@@ -248,3 +248,16 @@ def test_failures_are_noted(cold_start: Settings) -> None:
 
 def test_without_another_arm_there_is_nothing_to_compare(cold_start: Settings) -> None:
     assert said(results_of({}, []), cold_start).startswith("Nothing to compare: ")
+
+
+@pytest.mark.parametrize(("gain", "is_noted"), [(0.003, True), (-0.02, True), (0.02, False)])
+def test_a_control_that_does_as_well_is_noted(
+    cold_start: Settings, gain: float, is_noted: bool
+) -> None:
+    """The interval is 0.01 to either side."""
+    control = (gain, gain - 0.01, gain + 0.01, 1.0)
+    results = results_of({**CLEAR, "frozen_nowcast": control}, [0.01] * 10)
+    said_so = any(
+        "than the control Frozen + nowcast" in note for note in notes(results, cold_start)
+    )
+    assert said_so == is_noted

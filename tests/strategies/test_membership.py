@@ -109,7 +109,9 @@ def test_repeated_bars_of_one_participant_count_once() -> None:
 
 
 def test_participants_that_share_nothing_are_told() -> None:
-    with pytest.raises(FedtradeError, match="no bar is held by 2 participants; give them data of the same market"):
+    with pytest.raises(
+        FedtradeError, match="no bar is held by 2 participants; give them data of the same market"
+    ):
         shared_calendar([BARS, BARS + 1, BARS + 2])
 
 

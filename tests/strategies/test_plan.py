@@ -3,6 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from conf import compose
 from fedtrade.errors import DataError
 from fedtrade.settings import Settings
 from strategies.plan import FINAL_FOLD, SMALL, episode_calendar, plan
@@ -54,17 +55,17 @@ def test_later_bars_do_not_move_what_is_before_an_origin(tiny: Make) -> None:
 
 
 def test_too_short_a_calendar_is_refused(tiny: Make) -> None:
-    with pytest.raises(DataError, match=r"2 test windows of 25 bars.*try federation=small .*short\.$"):
+    with pytest.raises(
+        DataError, match=r"2 test windows of 25 bars.*try federation=small .*short\.$"
+    ):
         plan(tiny(), CALENDAR[:100], horizon_bars=1)
 
 
-def test_the_smallest_windows_are_not_advised_to_those_who_have_them(tiny: Make) -> None:
-    settings = tiny("federation=small", "evaluation=short")
-    assert SMALL == (
-        settings.federation.longest_history_bars,
-        settings.evaluation.test_bars,
-        settings.evaluation.n_origins,
-    )
+def test_the_smallest_windows_are_not_advised_to_those_who_have_them() -> None:
+    settings = compose(["federation=small", "evaluation=short"])
+    evaluation = settings.evaluation
+    windows = (settings.federation.history_bars, evaluation.test_bars, evaluation.n_origins)
+    assert windows == SMALL
     with pytest.raises(DataError, match=r"needs 180 bars, but the data has 100") as caught:
         plan(settings, CALENDAR[:100], horizon_bars=1)
     assert "try federation" not in str(caught.value)
