@@ -83,9 +83,9 @@ def shared_calendar(
     """The bars of all participants, without those that too few of them hold.
 
     A bar stays if at least a third of the participants whose own span (first bar to last) covers
-    it hold it, and, among three or more participants, at least `least_holders`. The calendar decides where
-    everybody's history begins and ends, so one participant must not make up bars; yet markets with
-    other holidays, or listed later than others, must not lose theirs.
+    it hold it, and, among three or more participants, at least `least_holders`. The calendar
+    decides where everybody's history begins and ends, so one participant must not make up bars;
+    yet markets with other holidays, or listed later than others, must not lose theirs.
 
     Parameters
     ----------
