@@ -88,13 +88,14 @@ class Holdings:
         self, participant: int, episode: EpisodeRecord, calendar: NDArray[np.datetime64]
     ) -> Sample:
         """What of a participant's prices belongs to an episode."""
-        share = self.shares[participant] if participant < self.n_participants else None
+        panel = self.panel_of(participant)
+        share_bars = self.shares[participant].history_bars
         history_bars = self._federation.history_of(participant, self.n_participants, episode.fold)
-        if share is not None and share.history_bars is not None:
-            history_bars = min(history_bars, share.history_bars)
+        if share_bars is not None:
+            history_bars = min(history_bars, share_bars)
         origin = np.datetime64(episode.origin, "s")
         window = history_window(
-            self.panel_of(participant),
+            panel,
             origin=origin,
             history_bars=history_bars,
             test_end=np.datetime64(episode.test_end, "s"),

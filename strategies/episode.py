@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedtrade.errors import FedtradeError
 from fedtrade.outcome import UNKNOWN_PARTICIPANT, EpisodeOutcome, Failure, RoundLog
 from fedtrade.settings import Settings
-from fedtrade.tasks.task import Model, Task
+from fedtrade.tasks.task import FEDERATED, Model, Task
 from fedtrade.wire import (
     CALENDAR,
     SHARED_PREFIX,
@@ -38,7 +38,6 @@ ReferenceModels = Callable[[EpisodeOutcome, NDArray[np.datetime64]], Mapping[str
 FIRST_EPISODE = 0
 BEFORE_TRAINING = 0
 EVALUATION = -1
-FEDERATED = "federated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Standardiser", "moment_sum"]
+__all__ = ["Standardiser", "moment_sum", "muted"]
 
 CLIP = 5.0
 
@@ -16,10 +16,19 @@ def moment_sum(features: NDArray[np.float64]) -> NDArray[np.float64]:
     Parameters
     ----------
     features : ndarray of shape (n, n_features)
-        Finite; n may be 0.
+        NaN where a feature is unknown, which does not count; n may be 0.
     """
-    count = np.full(features.shape[1], float(len(features)))
-    return np.stack([count, features.sum(axis=0), np.square(features).sum(axis=0)])
+    known = np.isfinite(features)
+    values = np.where(known, features, 0.0)
+    return np.stack([known.sum(axis=0), values.sum(axis=0), np.square(values).sum(axis=0)])
+
+
+def muted(total: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Moments under which the features in `mask` (n_features,) are standardised to zero.
+
+    Theirs become those of one value of zero and an infinite variance.
+    """
+    return np.where(mask, np.array([[1.0], [0.0], [np.inf]]), total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

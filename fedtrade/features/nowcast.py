@@ -8,9 +8,10 @@ of them uses returns up to bar t only.
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.features.moments import muted
 from fedtrade.features.volatility import VolatilityState
 
-__all__ = ["N_NOWCAST", "market_nowcast", "nowcast_sum"]
+__all__ = ["N_NOWCAST", "beside_nowcast", "market_nowcast", "nowcast_sum", "without_nowcast"]
 
 N_NOWCAST = 4
 """Features that `market_nowcast` gives."""
@@ -51,3 +52,15 @@ def market_nowcast(total: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack(
         [mean[:, 0], mean[:, 1], np.log(0.1 + mean[:, 2]), np.minimum(mean[:, 3], 0.0)], axis=1
     )
+
+
+def beside_nowcast(own: NDArray[np.float64], nowcast: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An asset's own features (n_bars, n_assets, k) with the bar's nowcast (n_bars, 4) last."""
+    repeated = np.broadcast_to(nowcast[:, None, :], (*own.shape[:2], N_NOWCAST))
+    return np.concatenate([own, repeated], axis=2)
+
+
+def without_nowcast(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Moments (3, k + 4) of such features under which the nowcast is standardised to zero."""
+    n_features = moments.shape[1]
+    return muted(moments, np.arange(n_features) >= n_features - N_NOWCAST)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fedtrade.report.results import FEDERATED, Results, metric
+from fedtrade.report.results import Results, metric
+from fedtrade.tasks.task import FEDERATED
 
 Role = Literal["naive", "market", "local", "control", "federated", "bound", "other"]
 

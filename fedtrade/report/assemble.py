@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -17,10 +18,10 @@ from fedtrade.evaluation import (
     relative_gain_interval,
 )
 from fedtrade.outcome import EpisodeOutcome
-from fedtrade.report.results import ALL_PARTICIPANTS, FEDERATED, SCHEMA_VERSION, Results
+from fedtrade.report.results import ALL_PARTICIPANTS, SCHEMA_VERSION, Results
 from fedtrade.report.verdict import verdict
 from fedtrade.settings import Settings
-from fedtrade.tasks.task import Evaluation, Headline, Task
+from fedtrade.tasks.task import FEDERATED, Evaluation, Headline, Task
 from fedtrade.wire import bar_text
 
 __all__ = ["assemble"]
@@ -84,7 +85,7 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
 
 def _task_notes(task: Task, scores: "_DailyScores") -> tuple[str, ...]:
     """What a task says of the daily scores by itself, such as that there is no edge after costs."""
-    return task.notes(dict(zip(scores.arms, scores.mean()[0], strict=True)))
+    return task.notes(dict(zip(scores.arms, scores.mean[0], strict=True)))
 
 
 def _common_arms(outcomes: Sequence[EpisodeOutcome]) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def _common_arms(outcomes: Sequence[EpisodeOutcome]) -> tuple[str, ...]:
     return tuple(arm for arm in evaluations[0].arms if arm in common)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots, for what is computed once
 class _DailyScores:
     """Daily values, each participant's scored bars joined in order of time.
 
@@ -135,6 +136,7 @@ class _DailyScores:
             )
         return cls(arms, calendar, tuple(participants), tuple(bars), tuple(where), tuple(values))
 
+    @cached_property
     def mean(self) -> FloatArray:
         """Mean over the participants scored at each bar, shape (n_daily, n_arms, n_bars)."""
         n_daily, n_arms, _ = self.values[0].shape
@@ -146,6 +148,7 @@ class _DailyScores:
             count[:, :, bars] += known
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
+    @cached_property
     def origin_of_bar(self) -> NDArray[np.intp]:
         """To which origin each bar of the calendar belongs."""
         out = np.zeros(len(self.calendar), dtype=np.intp)
@@ -154,7 +157,7 @@ class _DailyScores:
         return out
 
     def series(self) -> dict[str, Any]:
-        headline = self.mean()[0]
+        headline = self.mean[0]
         return {"bars": self.calendar, **dict(zip(self.arms, headline, strict=True))}
 
 
@@ -176,12 +179,12 @@ class _Comparison(NamedTuple):
         other: int,
         arm: str,
     ) -> "_Comparison":
-        mean = scores.mean()[0]
+        mean = scores.mean[0]
         ours, theirs = mean[federated], mean[other]
         # Positive is better, whatever the direction of the score.
         better = theirs - ours if headline.lower_is_better else ours - theirs
         sparse = settings.evaluation.test_bars >= SPARSE_TEST_BARS
-        origin = scores.origin_of_bar()
+        origin = scores.origin_of_bar
         known = np.isfinite(better)
         by_origin = np.array(
             [better[(origin == k) & known].mean() for k in np.unique(origin[known])]
@@ -225,7 +228,7 @@ class _Comparison(NamedTuple):
 def _metrics(
     task: Task, outcomes: Sequence[EpisodeOutcome], arms: Sequence[str], scores: _DailyScores
 ) -> Iterable[dict[str, Any]]:
-    everyone = scores.mean()
+    everyone = scores.mean
     for k, arm in enumerate(arms):
         totals = {
             number: _total(

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from fedtrade.report.results import ALL_PARTICIPANTS, FEDERATED, Headline, Results, metric
+from fedtrade.report.results import ALL_PARTICIPANTS, Headline, Results, metric
+from fedtrade.tasks.task import FEDERATED
 
 
 @dataclass(frozen=True, slots=True)

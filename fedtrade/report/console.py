@@ -29,7 +29,8 @@ from fedtrade.report.known_metrics import (
     percent_text,
     summary_columns,
 )
-from fedtrade.report.results import FEDERATED, Results
+from fedtrade.report.results import Results
+from fedtrade.tasks.task import FEDERATED
 
 MAX_WIDTH = 100
 Mode = Literal["auto", "plain", "none"]

@@ -33,9 +33,10 @@ from fedtrade.report.plots import (
     draw_score_difference,
     opponents,
 )
-from fedtrade.report.results import FEDERATED, Results, metric
+from fedtrade.report.results import Results, metric
 from fedtrade.report.settings_text import data_source, find_setting
 from fedtrade.report.theme import to_svg
+from fedtrade.tasks.task import FEDERATED
 
 TASK_TITLES = {
     "risk": "Tail risk: value at risk and expected shortfall",

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fedtrade.report.results import FEDERATED, Headline, Results, levels
+from fedtrade.report.results import Headline, Results, levels
+from fedtrade.tasks.task import FEDERATED
 
 MISSING = "n/a"
 

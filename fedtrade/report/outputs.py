@@ -7,8 +7,9 @@ from fedtrade.outcome import EpisodeOutcome
 from fedtrade.report.atomic import remove
 from fedtrade.report.html import write_report
 from fedtrade.report.model_card import write_model_card
-from fedtrade.report.results import FEDERATED, Results, write_results
+from fedtrade.report.results import Results, write_results
 from fedtrade.settings import Settings
+from fedtrade.tasks.task import FEDERATED
 
 __all__ = ["remove_outputs", "write_outputs"]
 

@@ -17,8 +17,9 @@ from fedtrade.report.comparisons import Comparison, comparisons, participant_gai
 from fedtrade.report.gains import gain_scale, gain_text, gain_unit
 from fedtrade.report.known_metrics import KNOWN_METRICS, describe, level_text, percent_text
 from fedtrade.report.page import typographic
-from fedtrade.report.results import FEDERATED, ForecastPath, Headline, Results, Round
+from fedtrade.report.results import ForecastPath, Headline, Results, Round
 from fedtrade.report.theme import BREACH, GRID, INK, MUTED, PAPER, RETURNS, to_png
+from fedtrade.tasks.task import FEDERATED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

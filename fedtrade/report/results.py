@@ -27,7 +27,6 @@ from fedtrade.errors import CheckpointError
 from fedtrade.report.atomic import write_atomically
 
 ALL_PARTICIPANTS = "all"
-FEDERATED = "federated"
 SCHEMA_VERSION = 1
 
 

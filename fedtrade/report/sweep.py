@@ -22,8 +22,9 @@ from fedtrade.report.comparisons import Comparison, compare
 from fedtrade.report.console import comparison_cells
 from fedtrade.report.gains import gain_scale, gain_unit
 from fedtrade.report.known_metrics import MISSING, Column, describe
-from fedtrade.report.results import FEDERATED, Results, metric, read_results
+from fedtrade.report.results import Results, metric, read_results
 from fedtrade.report.settings_text import flatten
+from fedtrade.tasks.task import FEDERATED
 
 # Differ between any two runs without saying anything about them.
 IGNORED_SETTINGS = frozenset({"out", "resume", "progress"})

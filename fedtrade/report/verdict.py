@@ -6,8 +6,9 @@ from fedtrade.report.arms import describe_arm, hardest_baseline
 from fedtrade.report.comparisons import Comparison, compare, comparisons, participant_gains
 from fedtrade.report.gains import gain_text, interval_text
 from fedtrade.report.known_metrics import Column, describe, headline_title
-from fedtrade.report.results import FEDERATED, Results, metric
+from fedtrade.report.results import Results, metric
 from fedtrade.settings import Settings
+from fedtrade.tasks.task import FEDERATED
 
 __all__ = ["verdict"]
 

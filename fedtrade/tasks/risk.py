@@ -31,12 +31,13 @@ from fedtrade.features import (
     nowcast_sum,
     volatility_state,
 )
-from fedtrade.features.nowcast import N_NOWCAST
+from fedtrade.features.nowcast import N_NOWCAST, beside_nowcast, without_nowcast
 from fedtrade.features.volatility import LEAST_VOLATILITY
 from fedtrade.models import NetworkFactory, TailHead
 from fedtrade.tasks.local_training import fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
+    FEDERATED,
     Evaluation,
     Forecast,
     ForecastPath,
@@ -246,7 +247,7 @@ class Risk:
         tails = {arm: TailForecast(t.var[scored], t.es[scored]) for arm, t in forecasts.items()}
         scores = [tail_scores(returns, *tail, self.levels) for tail in tails.values()]
         bars = sample.panel.bars[sample.n_train :][scored]
-        shown = tails["federated"] if "federated" in tails else tails["ewma_t6"]
+        shown = tails.get(FEDERATED, tails["ewma_t6"])
         return Evaluation(
             arms=tuple(tails),
             bars=bars,
@@ -312,7 +313,7 @@ class Risk:
     def _alone(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
         """Models of this sample alone: without the nowcast, by default and tuned, and with it."""
         moments = self._moments(inputs, sample)
-        own = _without_nowcast(moments)
+        own = without_nowcast(moments)
         examples = {
             key: _examples(inputs, sample, Standardiser.from_sum(total))
             for key, total in (("own", own), ("nowcast", moments))
@@ -358,27 +359,13 @@ class Risk:
     def _inputs(self, sample: Sample, shared: Shared) -> _Inputs:
         returns = sample.panel.returns()
         state = volatility_state(returns)
-        return _Inputs(returns, self._base(returns, state), _raw_features(state, sample, shared))
+        raw = beside_nowcast(state.own_features(), shared["nowcast"][sample.rows])
+        return _Inputs(returns, self._base(returns, state), raw)
 
     def _base(self, returns: NDArray[np.float64], state: VolatilityState) -> NDArray[np.float64]:
         if self._base_volatility == "ewma":
             return state.s11
         return np.maximum(np.sqrt(har_mix_variance(returns)), LEAST_VOLATILITY)
-
-
-def _raw_features(state: VolatilityState, sample: Sample, shared: Shared) -> NDArray[np.float64]:
-    """Own features and the nowcast side by side, shape (n_bars, n_assets, 9)."""
-    own = state.own_features()
-    nowcast = shared["nowcast"][sample.rows]
-    repeated = np.broadcast_to(nowcast[:, None, :], (*own.shape[:2], N_NOWCAST))
-    return np.concatenate([own, repeated], axis=2)
-
-
-def _without_nowcast(moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Moments under which the nowcast is standardised to zero: an enormous variance."""
-    own = moments.copy()
-    own[2, N_OWN:] = np.inf
-    return own
 
 
 def _training_rows(

@@ -31,7 +31,7 @@ from fedtrade.evaluation.positions import (
 )
 from fedtrade.evaluation.sharpe import annualised_sharpe, deflated_sharpe, probabilistic_sharpe
 from fedtrade.evaluation.trading import backtest
-from fedtrade.features import Standardiser, volatility_state
+from fedtrade.features import Standardiser, moment_sum, muted, volatility_state
 from fedtrade.features.market_mean import N_MARKET, market_mean, market_sum
 from fedtrade.features.momentum import (
     N_RELATIVE,
@@ -44,6 +44,7 @@ from fedtrade.models import NetworkFactory
 from fedtrade.tasks.local_training import LocalFits, fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
+    FEDERATED,
     Evaluation,
     Forecast,
     Headline,
@@ -62,7 +63,6 @@ LABEL_LIMIT = 5.0
 SHUFFLE_SEED = 20_140_501
 DAILY_BARS_PER_YEAR = 252.0
 
-FEDERATED = "federated"
 PLACEBO = "placebo"
 
 
@@ -481,18 +481,14 @@ def _training_rows(inputs: _Inputs, sample: Sample) -> NDArray[np.bool_]:
 
 def _moments(inputs: _Inputs, sample: Sample) -> NDArray[np.float64]:
     """Count, sum and sum of squares of each feature where it is known, shape (3, 8)."""
-    features = inputs.raw[: sample.n_train - 1][_training_rows(inputs, sample)]
-    known = np.isfinite(features)
-    values = np.where(known, features, 0.0)
-    return np.stack([known.sum(axis=0), values.sum(axis=0), np.square(values).sum(axis=0)])
+    return moment_sum(inputs.raw[: sample.n_train - 1][_training_rows(inputs, sample)])
 
 
 def _standardised(raw: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standardise the last axis; what is unknown, or was to everybody, becomes zero."""
     seen = moments[0] > 0
     if seen.any():
-        # An infinite variance mutes a feature that no training bar had.
-        moments = np.where(seen, moments, np.array([[1.0], [0.0], [np.inf]]))
+        moments = muted(moments, ~seen)
     return np.nan_to_num(Standardiser.from_sum(moments)(raw))
 
 

@@ -18,6 +18,7 @@ from fedtrade.errors import DataError
 from fedtrade.market.panel import Panel
 
 __all__ = [
+    "FEDERATED",
     "Evaluation",
     "Forecast",
     "ForecastPath",
@@ -29,6 +30,9 @@ __all__ = [
     "Shared",
     "Task",
 ]
+
+FEDERATED = "federated"
+"""The arm of the model that is trained together."""
 
 Vector: TypeAlias = NDArray[np.float32]
 

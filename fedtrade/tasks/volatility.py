@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fedtrade.evaluation import log_squared_error, qlike
 from fedtrade.features import Standardiser, market_nowcast, moment_sum, nowcast_sum
-from fedtrade.features.nowcast import N_NOWCAST
+from fedtrade.features.nowcast import N_NOWCAST, beside_nowcast, without_nowcast
 from fedtrade.features.realised_volatility import (
     N_HAR,
     RealisedVolatility,
@@ -280,8 +280,7 @@ class Volatility:
     def _alone(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
         """Ridges of this sample alone: without the nowcast, by default and tuned, and with it."""
         moments = _moments(inputs, sample)
-        own = moments.copy()
-        own[2, N_HAR:] = np.inf  # an enormous variance standardises the nowcast to zero
+        own = without_nowcast(moments)
         examples = _examples(inputs, sample, Standardiser.from_sum(own))
         informed = _examples(inputs, sample, Standardiser.from_sum(moments))
         default = shrinkage_for(examples.n_bars, self._shrinkage)
@@ -317,10 +316,8 @@ class Volatility:
 def _inputs(sample: Sample, shared: Shared) -> _Inputs:
     """Own features and the nowcast side by side."""
     volatility = realised_volatility(sample.panel)
-    own = volatility.har_features()
-    nowcast = shared["nowcast"][sample.rows]
-    repeated = np.broadcast_to(nowcast[:, None, :], (*own.shape[:2], N_NOWCAST))
-    return _Inputs(volatility, np.concatenate([own, repeated], axis=2))
+    raw = beside_nowcast(volatility.har_features(), shared["nowcast"][sample.rows])
+    return _Inputs(volatility, raw)
 
 
 def _training_rows(inputs: _Inputs, sample: Sample) -> tuple[NDArray[np.bool_], FloatArray]:

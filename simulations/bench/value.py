@@ -14,7 +14,8 @@ from conf import compose
 from fedtrade.components import factory
 from fedtrade.report.comparisons import comparisons
 from fedtrade.report.records import Record
-from fedtrade.report.results import FEDERATED, Results, metric, read_results
+from fedtrade.report.results import Results, metric, read_results
+from fedtrade.tasks.task import FEDERATED
 
 __all__ = ["CASES", "run"]
 
