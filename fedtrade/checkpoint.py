@@ -20,10 +20,12 @@ from fedtrade.report.atomic import remove, write_atomically
 from fedtrade.settings import Settings
 from fedtrade.wire import EpisodeRecord
 
-__all__ = ["RUN_FILE", "Checkpoints", "fingerprint"]
+__all__ = ["FOLDER", "RUN_FILE", "Checkpoints", "fingerprint"]
 
 WITHOUT_EFFECT = ("out", "resume", "progress", "runtime")
 """Settings that do not change what a run computes."""
+FOLDER = "checkpoint"
+"""Where a run keeps them, in its `out`."""
 RUN_FILE = "run.json"
 DATA_HASH = "data_sha256"
 

@@ -27,7 +27,6 @@ __all__ = ["app", "main"]
 USER_ERROR = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-CHECKPOINT = "checkpoint"
 
 app = typer.Typer(
     name="fedtrade",
@@ -207,19 +206,17 @@ def _run(settings: "Settings") -> Path:
 
 def _resumable(settings: "Settings") -> "Settings":
     """A point of a sweep that was never begun has nothing to resume."""
-    return settings if _is_begun(settings) else settings.model_copy(update={"resume": False})
-
-
-def _is_begun(settings: "Settings") -> bool:
-    return _stored_at(settings) is not None
+    if _stored_at(settings) is not None:
+        return settings
+    return settings.model_copy(update={"resume": False})
 
 
 def _stored_at(settings: "Settings") -> int | None:
     """When the checkpoint in the run's folder was begun (nanoseconds), None without one."""
-    from fedtrade.checkpoint import RUN_FILE
+    from fedtrade.checkpoint import FOLDER, RUN_FILE
 
     try:
-        return (Path(settings.out) / CHECKPOINT / RUN_FILE).stat().st_mtime_ns
+        return (Path(settings.out) / FOLDER / RUN_FILE).stat().st_mtime_ns
     except OSError:
         return None
 
@@ -251,10 +248,12 @@ def _how_to_resume(
     ]
     if not begun:
         return "Interrupted before the first round: nothing was stored yet."
+    from fedtrade.checkpoint import FOLDER
+
     others = (argument for argument in arguments if not argument.startswith("resume="))
     command = shlex.join(["fedtrade", "simulate", *others, "resume=true"])
     return (
-        f"Interrupted. The last checkpoint is in {Path(begun[-1]) / CHECKPOINT}; "
+        f"Interrupted. The last checkpoint is in {Path(begun[-1]) / FOLDER}; "
         f"go on from there with:\n  {command}"
     )
 

@@ -11,7 +11,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from conf import resolve
-from fedtrade.checkpoint import Checkpoints, fingerprint
+from fedtrade.checkpoint import FOLDER, Checkpoints, fingerprint
 from fedtrade.components import build
 from fedtrade.errors import FedtradeError
 from fedtrade.holdings import Holdings, build_task
@@ -58,7 +58,7 @@ def run(grid: Grid, settings: Settings) -> None:
     )
     episodes = plan(settings, members.calendar, task.horizon_bars)
     # Last, because they replace what an earlier run left: only now can this one begin.
-    checkpoints = Checkpoints(out / "checkpoint", settings, _data_hash(settings))
+    checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))
     if not settings.resume:
         remove_outputs(out)
     with Progress(len(episodes), federation.rounds, mode=settings.progress) as progress:

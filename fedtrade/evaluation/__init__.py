@@ -3,7 +3,7 @@
 - `quantile_scores`, `volatility_scores`: how good a forecast was, bar by bar
 - `coverage`, `acerbi_szekely`: is a tail forecast calibrated, from counts and sums
 - `comparison`: is one model better than another
-- `rank_correlation`, `trading`, `sharpe`: is a signal worth anything, after costs and trials
+- `concordance`, `trading`, `sharpe`: is a signal worth anything, after costs and trials
 
 scipy, arch and skfolio are imported where they are used, so importing this package is light.
 """
@@ -24,7 +24,6 @@ from fedtrade.evaluation.coverage import (
     transition_counts,
 )
 from fedtrade.evaluation.quantile_scores import fz0, pinball
-from fedtrade.evaluation.rank_correlation import rank_ic, rank_ic_summary
 from fedtrade.evaluation.sharpe import (
     annualised_sharpe,
     deflated_sharpe,
@@ -51,8 +50,6 @@ __all__ = [
     "pinball",
     "probabilistic_sharpe",
     "qlike",
-    "rank_ic",
-    "rank_ic_summary",
     "relative_gain",
     "relative_gain_interval",
     "sharpe",
