@@ -8,7 +8,7 @@ EWMA with Student-t tails, towards which training is shrunk: with little history
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from fedtrade.features import (
 from fedtrade.features.nowcast import N_NOWCAST, beside_nowcast, without_nowcast
 from fedtrade.features.volatility import LEAST_VOLATILITY
 from fedtrade.models import NetworkFactory, TailHead
+from fedtrade.models.fitting import fit_vectors
 from fedtrade.tasks.local_training import fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
@@ -50,7 +51,7 @@ from fedtrade.tasks.task import (
     Vector,
 )
 
-__all__ = ["Risk"]
+__all__ = ["Risk", "RiskExamples", "ScoredInputs"]
 
 N_OWN = 5
 N_FEATURES = N_OWN + N_NOWCAST
@@ -63,7 +64,7 @@ naive forecasts, also of those that fell back to the EWMA."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Examples:
+class RiskExamples:
     """Features (n, 9), log base volatility (n,), the return that follows (n,) and its bar."""
 
     features: Tensor
@@ -71,15 +72,33 @@ class _Examples:
     returns: Tensor
     label_bars: NDArray[np.intp]
 
-    def where(self, keep: NDArray[np.bool_]) -> "_Examples":
+    def where(self, keep: NDArray[np.bool_]) -> "RiskExamples":
         mask = torch.from_numpy(keep)
-        return _Examples(
+        return RiskExamples(
             self.features[mask], self.log_base[mask], self.returns[mask], self.label_bars[keep]
         )
 
     @property
     def n_bars(self) -> int:
+        """Different bars among the labels."""
         return len(np.unique(self.label_bars))
+
+
+class ScoredInputs(NamedTuple):
+    """What is known before each scored bar, and the return that followed.
+
+    Attributes
+    ----------
+    features : float32 of shape (n_bars, n_assets, 9)
+        Standardised; zero where unknown.
+    base : float32 of shape (n_bars, n_assets)
+        The base volatility.
+    returns : float64 of shape (n_bars, n_assets)
+    """
+
+    features: NDArray[np.float32]
+    base: NDArray[np.float32]
+    returns: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,12 +204,49 @@ class Risk:
 
     def train(self, vector: Vector, sample: Sample, shared: Shared) -> LocalUpdate:
         """Some Adam steps from the global vector on this participant's examples."""
-        scale = Standardiser.from_sum(shared["moments"])
-        examples = _examples(self._inputs(sample, shared), sample, scale)
+        examples = self.examples(sample, shared)
         if not examples.n_bars:
             return LocalUpdate(np.zeros_like(vector), 0.0, 0)
         fitted, loss = self._fit(vector, examples, self._local_steps)
         return LocalUpdate(fitted - vector, loss, len(examples.label_bars))
+
+    def examples(self, sample: Sample, shared: Shared) -> RiskExamples:
+        """What a participant trains on."""
+        scale = Standardiser.from_sum(shared["moments"])
+        return _examples(self._inputs(sample, shared), sample, scale)
+
+    def train_many(self, vector: Vector, examples: Sequence[RiskExamples]) -> list[LocalUpdate]:
+        """What `train` gives for each of several participants, all computed in one go.
+
+        Fits do not influence each other; beside a loop over participants only the rounding
+        differs. Meant for simulations, where one process plays many participants.
+
+        Raises
+        ------
+        ValueError
+            If their numbers of examples differ, or there are none.
+        """
+        sizes = {len(own.label_bars) for own in examples}
+        if len(sizes) != 1 or 0 in sizes:
+            raise ValueError(f"examples must be of one size, not zero; got {sorted(sizes)}.")
+        stacked = RiskExamples(
+            torch.stack([own.features for own in examples]),
+            torch.stack([own.log_base for own in examples]),
+            torch.stack([own.returns for own in examples]),
+            examples[0].label_bars,
+        )
+        fit = fit_vectors(
+            vector,
+            lambda vectors: self._loss(vectors, stacked),
+            n_steps=self._local_steps,
+            learning_rate=self._learning_rate,
+            prior=self.initial(0),
+            shrinkages=[shrinkage_for(own.n_bars, self._shrinkage) for own in examples],
+        )
+        return [
+            LocalUpdate(fitted - vector, float(loss), len(own.label_bars))
+            for fitted, loss, own in zip(fit.vectors, fit.losses, examples, strict=True)
+        ]
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:
         """Nothing: the sums do not determine this model."""
@@ -202,7 +258,7 @@ class Risk:
             return self.initial(0)
         scale = Standardiser.from_sum(shared["moments"])
         parts = [_examples(self._inputs(sample, shared), sample, scale) for sample in samples]
-        pooled = _Examples(
+        pooled = RiskExamples(
             torch.cat([part.features for part in parts]),
             torch.cat([part.log_base for part in parts]),
             torch.cat([part.returns for part in parts]),
@@ -212,7 +268,7 @@ class Risk:
         return self._fit(self.initial(0), pooled, n_steps, max(part.n_bars for part in parts))[0]
 
     def _fit(
-        self, start: Vector, examples: _Examples, n_steps: int, n_bars: int | None = None
+        self, start: Vector, examples: RiskExamples, n_steps: int, n_bars: int | None = None
     ) -> tuple[Vector, float]:
         return fit_one(
             start,
@@ -224,7 +280,7 @@ class Risk:
             learning_rate=self._learning_rate,
         )
 
-    def _loss(self, vector: Tensor, examples: _Examples) -> Tensor:
+    def _loss(self, vector: Tensor, examples: RiskExamples) -> Tensor:
         correction, shape = self._network_and_shape(vector, examples.features)
         return self._head.losses(shape, examples.log_base + correction, examples.returns)
 
@@ -340,15 +396,32 @@ class Risk:
     def _forecast(self, model: Model, inputs: _Inputs, rows: slice) -> TailForecast:
         """The model's tail after each of the rows, shapes (n_rows, n_assets, n_levels)."""
         scale = Standardiser.from_sum(model.learned["moments"])
-        features = np.nan_to_num(scale(inputs.raw[rows]))  # an unknown feature says nothing
-        n_bars, n_assets, _ = features.shape
-        vector = torch.from_numpy(np.asarray(model.vector, dtype=np.float32))
+        base = inputs.base[rows].astype(np.float32)
+        return self.tail(model.vector, _known(scale(inputs.raw[rows])), base)
+
+    def scored_inputs(self, sample: Sample, shared: Shared) -> ScoredInputs:
+        """The inputs of the forecasts of the bars to be scored."""
+        inputs = self._inputs(sample, shared)
+        scale = Standardiser.from_sum(shared["moments"])
+        first = sample.n_train + sample.n_skip
+        rows = slice(first - 1, -1)
+        return ScoredInputs(
+            _known(scale(inputs.raw[rows])),
+            inputs.base[rows].astype(np.float32),
+            inputs.returns[first:],
+        )
+
+    def tail(
+        self, vector: Vector, features: NDArray[np.float32], base: NDArray[np.float32]
+    ) -> TailForecast:
+        """The tail under a vector, shapes (n_bars, n_assets, n_levels); see `ScoredInputs`."""
         with torch.no_grad():
-            flat = torch.from_numpy(features.reshape(-1, N_FEATURES).astype(np.float32))
-            correction, tail_shape = self._network_and_shape(vector, flat)
-            base = torch.from_numpy(inputs.base[rows].reshape(-1).astype(np.float32))
-            tail = self._head.forecasts(tail_shape, base * torch.exp(correction))
-        shape = (n_bars, n_assets, len(self.levels))
+            flat = torch.from_numpy(features.reshape(-1, N_FEATURES))
+            parameters = torch.from_numpy(np.asarray(vector, dtype=np.float32))
+            correction, tail_shape = self._network_and_shape(parameters, flat)
+            volatility = torch.from_numpy(base.reshape(-1)) * torch.exp(correction)
+            tail = self._head.forecasts(tail_shape, volatility)
+        shape = (*base.shape, len(self.levels))
         return TailForecast(
             tail.var.numpy().astype(np.float64).reshape(shape),
             tail.es.numpy().astype(np.float64).reshape(shape),
@@ -368,6 +441,11 @@ class Risk:
         return np.maximum(np.sqrt(har_mix_variance(returns)), LEAST_VOLATILITY)
 
 
+def _known(features: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Features as the network takes them: an unknown one says nothing."""
+    return np.nan_to_num(features).astype(np.float32)
+
+
 def _training_rows(
     inputs: _Inputs, sample: Sample
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -380,11 +458,11 @@ def _training_rows(
     return known & np.isfinite(labels), labels
 
 
-def _examples(inputs: _Inputs, sample: Sample, scale: Standardiser) -> _Examples:
+def _examples(inputs: _Inputs, sample: Sample, scale: Standardiser) -> RiskExamples:
     known, labels = _training_rows(inputs, sample)
     features = scale(inputs.raw[: sample.n_train - 1][known])
     bars = np.broadcast_to(sample.rows[1 : sample.n_train, None], known.shape)
-    return _Examples(
+    return RiskExamples(
         torch.from_numpy(features.astype(np.float32)),
         torch.from_numpy(np.log(inputs.base[: sample.n_train - 1][known]).astype(np.float32)),
         torch.from_numpy(labels[known].astype(np.float32)),

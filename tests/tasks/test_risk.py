@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedtrade.baselines import fhs, har_mix_t6
 from fedtrade.baselines.ewma import ewma_t6
 from fedtrade.errors import FedtradeError
+from fedtrade.evaluation.quantile_scores import pinball
 from fedtrade.evaluation.tail_scores import TAIL_TOTALS
 from fedtrade.market import history_window
 from fedtrade.market.panel import Panel
@@ -430,3 +431,46 @@ def test_a_pooled_model_without_rounds_is_untrained(market: Market) -> None:
     samples = _samples(market(n_bars=N_BARS))
     vector = task.fit_pooled(samples, _sums(task, samples), 0)
     np.testing.assert_array_equal(vector, task.initial(0))
+
+
+# --- many participants at once ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", [Linear, MLP])
+def test_training_many_at_once_is_training_each(market: Market, network: type) -> None:
+    """The same updates, losses and numbers of examples up to rounding."""
+    task = Risk(network, alone_steps=1)
+    samples = _samples(market(N_BARS, 6), 3)
+    shared = _sums(task, samples)
+    vector = task.initial(0)
+    vector[:10] = 0.1
+    many = task.train_many(vector, [task.examples(sample, shared) for sample in samples])
+    for found, sample in zip(many, samples, strict=True):
+        alone = task.train(vector, sample, shared)
+        np.testing.assert_allclose(found.update, alone.update, atol=2e-5)
+        assert found.loss == pytest.approx(alone.loss, abs=1e-5)
+        assert found.n_examples == alone.n_examples
+
+
+def test_examples_of_different_sizes_cannot_be_stacked(market: Market) -> None:
+    task = quick()
+    one, two = _samples(market(N_BARS, 3), 2)
+    shared = _sums(task, [one, two])
+    examples = [task.examples(sample, shared) for sample in (one, two)]
+    with pytest.raises(ValueError, match=r"must be of one size, not zero; got \[\d+, \d+\]"):
+        task.train_many(task.initial(0), examples)
+
+
+def test_scored_inputs_give_the_forecasts_that_are_scored(market: Market) -> None:
+    """Their tails have the daily score that an evaluation gives to the same model."""
+    task = quick()
+    (sample,) = _samples(market(N_BARS, 3), 1, n_skip=2)
+    shared = _sums(task, [sample])
+    vector = task.initial(0)
+    vector[:10] = 0.2
+    evaluation = task.evaluate(sample, shared, {"federated": _model(task, shared, vector)})
+    features, base, returns = task.scored_inputs(sample, shared)
+    assert features.shape == (N_BARS - N_TRAIN - 2, 3, 9)
+    found = pinball(returns[..., None], task.tail(vector, features, base).var, task.levels)
+    expected = evaluation.daily[0, evaluation.arms.index("federated")]
+    np.testing.assert_allclose(found.mean(axis=1)[:, -1], expected, rtol=1e-6)
