@@ -11,13 +11,16 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from clients.local_correction import LocalCorrection
 from clients.participant import Participant
 from fedtrade.tasks import Sample, Shared, Task
 from fedtrade.wire import (
     ARRAYS,
     CALENDAR,
     CONFIG,
+    LOSS,
     METRICS,
+    N_EXAMPLES,
     SHARED_PREFIX,
     SUM_NAME,
     UPDATE,
@@ -55,14 +58,22 @@ def local_sum(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Train from the global vector and send the update."""
+    """Train from the global vector and send the update, with the own control variate if asked."""
     request = _open(message, context)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
-    result = request.task.train(vector, request.sample, request.shared)
+    asked = LocalCorrection.of(message, context)
+    if asked is None:
+        result = request.task.train(vector, request.sample, request.shared)
+        update = result.update
+    else:
+        result = request.task.train(
+            vector, request.sample, request.shared, correction=asked.correction
+        )
+        update = asked.finish(result)
     return _reply(
         message,
-        {UPDATE: result.update},
-        metrics={"num-examples": result.n_examples, "loss": result.loss},
+        {UPDATE: np.asarray(update, dtype=np.float32)},
+        metrics={N_EXAMPLES: result.n_examples, LOSS: result.loss},
     )
 
 

@@ -7,6 +7,9 @@ Records are Flower's; these are the names in them. A message to a participant ca
   `model/ARM/vector` and `model/ARM/learned/NAME` for each model to be scored;
 - `config`: the episode (`EpisodeRecord`), and what is asked for.
 
+If local training is to be corrected, `config` has `proximal` and `arrays` has `variate`, the
+server's control variate; a reply's `update` then carries the participant's own behind it.
+
 Replies carry `arrays` and `metrics`. Who the participant is follows from the node, never from the
 reply.
 """
@@ -25,12 +28,16 @@ __all__ = [
     "CALENDAR",
     "CONFIG",
     "DESCRIBE",
+    "LOSS",
     "METRICS",
     "MODEL_PREFIX",
+    "N_EXAMPLES",
+    "PROXIMAL",
     "SHARED_PREFIX",
     "SUM",
     "SUM_NAME",
     "UPDATE",
+    "VARIATE",
     "VECTOR",
     "EpisodeRecord",
     "bar_text",
@@ -51,6 +58,10 @@ SUM_NAME = "sum"
 
 VECTOR = "vector"
 UPDATE = "update"
+N_EXAMPLES = "num-examples"
+LOSS = "loss"
+PROXIMAL = "proximal"
+VARIATE = "variate"
 CALENDAR = "calendar"
 SHARED_PREFIX = "shared/"
 MODEL_PREFIX = "model/"

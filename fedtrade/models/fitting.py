@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedtrade.corrections import Correction
+
 __all__ = ["Fit", "fit_vectors"]
 
 LossFunction: TypeAlias = Callable[[Tensor], Tensor]
@@ -22,10 +24,14 @@ class Fit(NamedTuple):
     vectors : float32 of shape (n_fits, n_params)
     losses : float64 of shape (n_fits,)
         Mean loss without the pull, before the last step.
+    gradients : float32 of shape (n_fits, n_params)
+        At the start, of the loss with the pull to the prior but without a correction; zero where
+        the pull is infinite.
     """
 
     vectors: NDArray[np.float32]
     losses: NDArray[np.float64]
+    gradients: NDArray[np.float32]
 
 
 def fit_vectors(
@@ -36,6 +42,7 @@ def fit_vectors(
     learning_rate: float,
     prior: NDArray[np.float32],
     shrinkages: Sequence[float],
+    correction: Correction | None = None,
 ) -> Fit:
     """Minimise `mean loss(v) + shrinkage / 2 * |v - prior|^2`, once for each shrinkage.
 
@@ -48,7 +55,9 @@ def fit_vectors(
     start : float32 of shape (n_params,)
         Where every fit starts.
     shrinkages : sequence of float
-        Not negative; `inf` returns the prior itself.
+        Not negative; `inf` returns the prior itself, whatever the correction.
+    correction : Correction or None
+        What is added to every gradient beyond those of the loss and the pull.
 
     Raises
     ------
@@ -69,14 +78,25 @@ def fit_vectors(
     vectors = torch.where(free, origin, centre).requires_grad_(True)
     adam = _Adam(vectors)
     losses = torch.zeros(len(strength))
+    first = torch.zeros_like(vectors, requires_grad=False)
     for step in range(n_steps):
         losses = loss(vectors).mean(dim=-1)
         (gradient,) = torch.autograd.grad(losses.sum(), vectors)
         with torch.no_grad():
             gradient += pull * (vectors - centre)
+            if step == 0:
+                first = torch.where(free, gradient, 0.0)
+            if correction is not None:
+                gradient += _added(correction, vectors, origin)
             gradient = torch.where(free, gradient, 0.0)  # an infinite pull holds the prior fast
         adam.step(gradient, learning_rate * (1.0 - step / n_steps))
-    return Fit(vectors.detach().numpy(), losses.detach().numpy().astype(np.float64))
+    return Fit(vectors.detach().numpy(), losses.detach().numpy().astype(np.float64), first.numpy())
+
+
+def _added(correction: Correction, vectors: Tensor, origin: Tensor) -> Tensor:
+    """A correction's part of the gradient, shape (n_fits, n_params)."""
+    added = correction.proximal * (vectors - origin)
+    return added if correction.shift is None else added + torch.from_numpy(correction.shift)
 
 
 class _Adam:

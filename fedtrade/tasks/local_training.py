@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedtrade.corrections import Correction
 from fedtrade.models.fitting import fit_vectors
 from fedtrade.tasks.validation import strongest_within_one_error, validation_split
 
-__all__ = ["Examples", "fit_alone", "fit_one"]
+__all__ = ["Examples", "LocalFit", "fit_alone", "fit_one"]
 
 TUNING_GRID = (0.1, 1.0, 10.0, 100.0, float("inf"))
 """Multiples of the default shrinkage to choose from; infinity keeps the prior."""
@@ -34,6 +35,14 @@ class Examples(Protocol):
 LossOf = Callable[[torch.Tensor, E], torch.Tensor]
 
 
+class LocalFit(NamedTuple):
+    """A fitted vector (n_params,), its loss, and the gradient (n_params,) where the fit started."""
+
+    vector: NDArray[np.float32]
+    loss: float
+    gradient: NDArray[np.float32]
+
+
 def fit_one(
     start: NDArray[np.float32],
     examples: E,
@@ -43,8 +52,9 @@ def fit_one(
     shrinkage: float,
     n_steps: int,
     learning_rate: float,
-) -> tuple[NDArray[np.float32], float]:
-    """The fitted vector and its loss."""
+    correction: Correction | None = None,
+) -> LocalFit:
+    """Fit one vector; the arguments are those of `fit_vectors`."""
     fit = fit_vectors(
         start,
         lambda vector: loss_of(vector, examples),
@@ -52,8 +62,9 @@ def fit_one(
         learning_rate=learning_rate,
         prior=prior,
         shrinkages=(shrinkage,),
+        correction=correction,
     )
-    return fit.vectors[0], float(fit.losses[0])
+    return LocalFit(fit.vectors[0], float(fit.losses[0]), fit.gradients[0])
 
 
 class LocalFits(NamedTuple):

@@ -22,6 +22,7 @@ from fedtrade.baselines import (
     ewma_t6,
     har_mix_variance,
 )
+from fedtrade.corrections import Correction
 from fedtrade.evaluation.tail_scores import TAIL_TOTALS, tail_metrics, tail_scores
 from fedtrade.features import (
     Standardiser,
@@ -35,7 +36,7 @@ from fedtrade.features.nowcast import N_NOWCAST, beside_nowcast, without_nowcast
 from fedtrade.features.volatility import LEAST_VOLATILITY
 from fedtrade.models import NetworkFactory, TailHead
 from fedtrade.models.fitting import fit_vectors
-from fedtrade.tasks.local_training import fit_alone, fit_one
+from fedtrade.tasks.local_training import LocalFit, fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     FEDERATED,
@@ -202,13 +203,21 @@ class Risk:
 
     # --- training -------------------------------------------------------------------------------
 
-    def train(self, vector: Vector, sample: Sample, shared: Shared) -> LocalUpdate:
+    def train(
+        self,
+        vector: Vector,
+        sample: Sample,
+        shared: Shared,
+        *,
+        correction: Correction | None = None,
+    ) -> LocalUpdate:
         """Some Adam steps from the global vector on this participant's examples."""
         examples = self.examples(sample, shared)
         if not examples.n_bars:
-            return LocalUpdate(np.zeros_like(vector), 0.0, 0)
-        fitted, loss = self._fit(vector, examples, self._local_steps)
-        return LocalUpdate(fitted - vector, loss, len(examples.label_bars))
+            return LocalUpdate(np.zeros_like(vector), 0.0, 0, np.zeros_like(vector))
+        fit = self._fit(vector, examples, self._local_steps, correction=correction)
+        n_examples = len(examples.label_bars)
+        return LocalUpdate(fit.vector - vector, fit.loss, n_examples, fit.gradient)
 
     def examples(self, sample: Sample, shared: Shared) -> RiskExamples:
         """What a participant trains on."""
@@ -244,8 +253,8 @@ class Risk:
             shrinkages=[shrinkage_for(own.n_bars, self._shrinkage) for own in examples],
         )
         return [
-            LocalUpdate(fitted - vector, float(loss), len(own.label_bars))
-            for fitted, loss, own in zip(fit.vectors, fit.losses, examples, strict=True)
+            LocalUpdate(fitted - vector, float(loss), len(own.label_bars), gradient)
+            for fitted, loss, gradient, own in zip(*fit, examples, strict=True)
         ]
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:
@@ -265,11 +274,18 @@ class Risk:
             np.concatenate([part.label_bars for part in parts]),
         )
         n_steps = n_rounds * self._local_steps
-        return self._fit(self.initial(0), pooled, n_steps, max(part.n_bars for part in parts))[0]
+        return self._fit(
+            self.initial(0), pooled, n_steps, max(part.n_bars for part in parts)
+        ).vector
 
     def _fit(
-        self, start: Vector, examples: RiskExamples, n_steps: int, n_bars: int | None = None
-    ) -> tuple[Vector, float]:
+        self,
+        start: Vector,
+        examples: RiskExamples,
+        n_steps: int,
+        n_bars: int | None = None,
+        correction: Correction | None = None,
+    ) -> LocalFit:
         return fit_one(
             start,
             examples,
@@ -278,6 +294,7 @@ class Risk:
             shrinkage=shrinkage_for(n_bars or examples.n_bars, self._shrinkage),
             n_steps=n_steps,
             learning_rate=self._learning_rate,
+            correction=correction,
         )
 
     def _loss(self, vector: Tensor, examples: RiskExamples) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from fedtrade.corrections import Correction
 from fedtrade.errors import DataError
 from fedtrade.evaluation.comparison import mean_t
 from fedtrade.evaluation.concordance import concordance
@@ -41,7 +42,7 @@ from fedtrade.features.momentum import (
     reversal_score,
 )
 from fedtrade.models import NetworkFactory
-from fedtrade.tasks.local_training import LocalFits, fit_alone, fit_one
+from fedtrade.tasks.local_training import LocalFit, LocalFits, fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     FEDERATED,
@@ -243,13 +244,21 @@ class Signal:
 
     # --- training -------------------------------------------------------------------------------
 
-    def train(self, vector: Vector, sample: Sample, shared: Shared) -> LocalUpdate:
+    def train(
+        self,
+        vector: Vector,
+        sample: Sample,
+        shared: Shared,
+        *,
+        correction: Correction | None = None,
+    ) -> LocalUpdate:
         """Some Adam steps from the global vector on this participant's examples."""
         examples = self._examples(sample, shared)
         if not examples.n_bars:
-            return LocalUpdate(np.zeros_like(vector), 0.0, 0)
-        fitted, loss = self._fit(vector, examples, self._local_steps)
-        return LocalUpdate(fitted - vector, loss, len(examples.label_bars))
+            return LocalUpdate(np.zeros_like(vector), 0.0, 0, np.zeros_like(vector))
+        fit = self._fit(vector, examples, self._local_steps, correction=correction)
+        n_examples = len(examples.label_bars)
+        return LocalUpdate(fit.vector - vector, fit.loss, n_examples, fit.gradient)
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:
         """Nothing: the sums do not determine this model."""
@@ -266,7 +275,9 @@ class Signal:
             np.concatenate([part.label_bars for part in parts]),
         )
         n_steps = n_rounds * self._local_steps
-        return self._fit(self.initial(0), pooled, n_steps, max(part.n_bars for part in parts))[0]
+        return self._fit(
+            self.initial(0), pooled, n_steps, max(part.n_bars for part in parts)
+        ).vector
 
     def _examples(self, sample: Sample, shared: Shared) -> _Examples:
         inputs = _inputs(sample, _market(sample, shared))
@@ -274,8 +285,13 @@ class Signal:
         return examples.shuffled() if self._shuffle_labels else examples
 
     def _fit(
-        self, start: Vector, examples: _Examples, n_steps: int, n_bars: int | None = None
-    ) -> tuple[Vector, float]:
+        self,
+        start: Vector,
+        examples: _Examples,
+        n_steps: int,
+        n_bars: int | None = None,
+        correction: Correction | None = None,
+    ) -> LocalFit:
         return fit_one(
             start,
             examples,
@@ -284,6 +300,7 @@ class Signal:
             shrinkage=shrinkage_for(n_bars or examples.n_bars, self._shrinkage),
             n_steps=n_steps,
             learning_rate=self._learning_rate,
+            correction=correction,
         )
 
     def _loss(self, vector: Tensor, examples: _Examples) -> Tensor:

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedtrade.corrections import Correction
 from fedtrade.errors import DataError
 from fedtrade.market.panel import Panel
 
@@ -152,11 +153,15 @@ class LocalUpdate(NamedTuple):
     loss : float
         Mean loss at the global vector's end of training, without the pull to the prior.
     n_examples : int
+    gradient : float32 of shape (n_params,) or None
+        Of the loss that is minimised, at the global vector and without a correction. Needed by
+        control variates alone.
     """
 
     update: Vector
     loss: float
     n_examples: int
+    gradient: Vector | None = None
 
 
 class Headline(NamedTuple):
@@ -284,8 +289,18 @@ class Task(Protocol):
         """The vector at which training starts, shape (n_params,)."""
         ...
 
-    def train(self, vector: Vector, sample: Sample, shared: Shared) -> LocalUpdate:
-        """Train from the global vector on the sample's training bars."""
+    def train(
+        self,
+        vector: Vector,
+        sample: Sample,
+        shared: Shared,
+        *,
+        correction: Correction | None = None,
+    ) -> LocalUpdate:
+        """Train from the global vector on the sample's training bars.
+
+        A task without the keyword `correction` works as long as the strategy asks for none.
+        """
         ...
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:

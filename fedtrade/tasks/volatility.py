@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from fedtrade.corrections import Correction
 from fedtrade.evaluation import log_squared_error, qlike
 from fedtrade.features import Standardiser, market_nowcast, moment_sum, nowcast_sum
 from fedtrade.features.nowcast import N_NOWCAST, beside_nowcast, without_nowcast
@@ -34,7 +35,7 @@ from fedtrade.models.variance_ridge import (
     smearing_sum,
     variance_ridge_vector,
 )
-from fedtrade.tasks.local_training import TUNING_GRID, fit_one
+from fedtrade.tasks.local_training import TUNING_GRID, LocalFit, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     Evaluation,
@@ -181,14 +182,23 @@ class Volatility:
 
     # --- training -------------------------------------------------------------------------------
 
-    def train(self, vector: Vector, sample: Sample, shared: Shared) -> LocalUpdate:
+    def train(
+        self,
+        vector: Vector,
+        sample: Sample,
+        shared: Shared,
+        *,
+        correction: Correction | None = None,
+    ) -> LocalUpdate:
         """Some Adam steps from the global vector on this participant's examples."""
         scale = Standardiser.from_sum(shared["moments"])
         examples = _examples(_inputs(sample, shared), sample, scale)
         if not examples.n_bars:
-            return LocalUpdate(np.zeros_like(vector), 0.0, 0)
-        fitted, loss = self._fit(vector, examples, self._local_steps, examples.n_bars)
-        return LocalUpdate(fitted - vector, loss, len(examples.label_bars))
+            return LocalUpdate(np.zeros_like(vector), 0.0, 0, np.zeros_like(vector))
+        n_steps, n_bars = self._local_steps, examples.n_bars
+        fit = self._fit(vector, examples, n_steps, n_bars, correction)
+        n_examples = len(examples.label_bars)
+        return LocalUpdate(fit.vector - vector, fit.loss, n_examples, fit.gradient)
 
     def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
         """The network on all examples in one place; without rounds the untrained one."""
@@ -202,11 +212,16 @@ class Volatility:
             np.concatenate([part.label_bars for part in parts]),
         )
         n_bars = max(part.n_bars for part in parts)
-        return self._fit(self.initial(0), pooled, n_rounds * self._local_steps, n_bars)[0]
+        return self._fit(self.initial(0), pooled, n_rounds * self._local_steps, n_bars).vector
 
     def _fit(
-        self, start: Vector, examples: _Examples, n_steps: int, n_bars: int
-    ) -> tuple[Vector, float]:
+        self,
+        start: Vector,
+        examples: _Examples,
+        n_steps: int,
+        n_bars: int,
+        correction: Correction | None = None,
+    ) -> LocalFit:
         return fit_one(
             start,
             examples,
@@ -215,6 +230,7 @@ class Volatility:
             shrinkage=shrinkage_for(n_bars, self._shrinkage),
             n_steps=n_steps,
             learning_rate=self._learning_rate,
+            correction=correction,
         )
 
     def _loss(self, vector: Tensor, examples: _Examples) -> Tensor:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedtrade.models import fit_vectors
+from fedtrade.corrections import Correction
+from fedtrade.models import Fit, fit_vectors
 
 TARGET = torch.tensor([1.0, -2.0, 0.5])
 SCALES = torch.tensor([[1.0, 3.0, 0.2], [2.0, 0.5, 4.0]])
@@ -136,3 +137,59 @@ def test_steps_and_learning_rate_must_be_positive(n_steps: int, learning_rate: f
             prior=ZERO,
             shrinkages=(0.0,),
         )
+
+
+# --- corrections --------------------------------------------------------------------------------
+
+
+def _corrected(
+    correction: Correction | None, start: np.ndarray = START, shrinkages: tuple[float, ...] = (0.5,)
+) -> Fit:
+    return fit_vectors(
+        start,
+        _squares,
+        n_steps=500,
+        learning_rate=0.05,
+        prior=ZERO,
+        shrinkages=shrinkages,
+        correction=correction,
+    )
+
+
+def test_the_gradient_is_that_of_the_penalised_loss_at_the_start() -> None:
+    """2 m (v - target) + s v by hand, whatever the correction adds and however many the fits."""
+    mean = SCALES.mean(dim=0).numpy()
+    shrinkages = (0.0, 0.5, np.inf)
+    expected = [2.0 * mean * (START - TARGET.numpy()) + s * START for s in (0.0, 0.5)]
+    for correction in (None, Correction(3.0, np.ones(3, dtype=np.float32))):
+        found = _corrected(correction, shrinkages=shrinkages).gradients
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, [*expected, ZERO], rtol=1e-5)
+
+
+def test_a_correction_of_nothing_changes_nothing() -> None:
+    plain = _corrected(None)
+    for correction in (Correction(), Correction(0.0, ZERO)):
+        assert _corrected(correction).vectors.tobytes() == plain.vectors.tobytes()
+
+
+def test_the_proximal_pull_is_one_to_the_start() -> None:
+    """The same as a prior at the start; least at (2 m target + mu start) / (2 m + mu)."""
+    found = _corrected(Correction(proximal=2.0), shrinkages=(0.0,)).vectors
+    by_prior = fit_vectors(
+        START, _squares, n_steps=500, learning_rate=0.05, prior=START, shrinkages=(2.0,)
+    )
+    np.testing.assert_array_equal(found, by_prior.vectors)
+    mean = SCALES.mean(dim=0).numpy()
+    expected = (2.0 * mean * TARGET.numpy() + 2.0 * START) / (2.0 * mean + 2.0)
+    assert found[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_shift_moves_the_minimum_of_every_fit() -> None:
+    """`m (v - target)^2 + shift v` is least at `target - shift / (2 m)`."""
+    shift = np.array([1.0, -2.0, 0.3], dtype=np.float32)
+    found = _corrected(Correction(shift=shift), shrinkages=(0.0, np.inf, 0.0)).vectors
+    expected = TARGET.numpy() - shift / (2.0 * SCALES.mean(dim=0).numpy())
+    assert found[0] == pytest.approx(expected, abs=1e-3)
+    assert (found[1] == ZERO).all()
+    assert (found[2] == found[0]).all()

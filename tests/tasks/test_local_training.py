@@ -55,7 +55,7 @@ def test_the_default_fit_is_that_of_the_default_pull() -> None:
 
 def test_fit_one_finds_the_shrunk_mean() -> None:
     """Mean 3 under a pull of 2 is 3 / (1 + 2) = 1, where half the squared distance is 2 and 4."""
-    vector, loss = fit_one(
+    fit = fit_one(
         ZERO,
         _numbers(np.array([2.0, 4.0])),
         _loss,
@@ -64,8 +64,9 @@ def test_fit_one_finds_the_shrunk_mean() -> None:
         n_steps=800,
         learning_rate=0.05,
     )
-    assert vector == pytest.approx([1.0], abs=1e-3)
-    assert loss == pytest.approx((0.5 + 4.5) / 2, abs=0.01)
+    assert fit.vector == pytest.approx([1.0], abs=1e-3)
+    assert fit.loss == pytest.approx((0.5 + 4.5) / 2, abs=0.01)
+    assert fit.gradient == pytest.approx([-3.0])
 
 
 def test_a_clear_signal_is_fitted_with_the_weakest_pull() -> None:

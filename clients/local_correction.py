@@ -1,0 +1,74 @@
+"""How a participant corrects its local training, and the control variate that it remembers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message
+from numpy.typing import NDArray
+
+from fedtrade.corrections import Correction, variate_shift
+from fedtrade.errors import ConfigurationError
+from fedtrade.tasks import LocalUpdate
+from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, EpisodeRecord
+
+__all__ = ["LocalCorrection"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCorrection:
+    """What a message asks for.
+
+    Attributes
+    ----------
+    correction : Correction
+        For the task.
+    context : Context
+        Its state keeps the participant's variate of the present episode, and no other.
+    key : str or None
+        Where in the state; None if no variates are kept.
+    """
+
+    correction: Correction
+    context: Context
+    key: str | None
+
+    @classmethod
+    def of(cls, message: Message, context: Context) -> "LocalCorrection | None":
+        """The correction that a training message asks for, or None."""
+        config = message.content.config_records[CONFIG]
+        arrays = message.content.array_records[ARRAYS]
+        if PROXIMAL not in config and VARIATE not in arrays:
+            return None
+        proximal = float(config.get(PROXIMAL, 0.0))  # type: ignore[arg-type]
+        if VARIATE not in arrays:
+            return cls(Correction(proximal), context, None)
+        key = f"{VARIATE}/{EpisodeRecord.from_config(config).number}"
+        shift = variate_shift(arrays[VARIATE].numpy(), _kept(context, key))
+        return cls(Correction(proximal, shift), context, key)
+
+    def finish(self, result: LocalUpdate) -> NDArray[np.float32]:
+        """What is sent: the update, and behind it the new variate, which is remembered.
+
+        Raises
+        ------
+        ConfigurationError
+            If variates are kept and the task gives no gradient.
+        """
+        if self.key is None:
+            return result.update
+        if result.gradient is None:
+            raise ConfigurationError(
+                "control variates need the gradient at the global vector, and the task gives "
+                "none: set LocalUpdate.gradient in its train(), or use another "
+                "strategy.client_correction."
+            )
+        own = np.asarray(result.gradient, dtype=np.float32)
+        for name in [name for name in self.context.state if name.startswith(f"{VARIATE}/")]:
+            del self.context.state[name]
+        self.context.state[self.key] = ArrayRecord({VARIATE: Array(own)})
+        return np.concatenate([result.update, own])
+
+
+def _kept(context: Context, key: str) -> NDArray[np.float32] | None:
+    record = context.state.get(key)
+    return record[VARIATE].numpy() if isinstance(record, ArrayRecord) else None
