@@ -21,10 +21,11 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from conf import CONFIG_NAME
 from fedtrade.errors import ConfigurationError
 from fedtrade.settings import Settings
 
-__all__ = ["composed", "hydra_sentence", "to_settings"]
+__all__ = ["composed", "composed_values", "hydra_sentence", "to_settings"]
 
 _ALL_KEYS = "`fedtrade config` lists every setting and its value."
 
@@ -37,6 +38,25 @@ def composed(overrides: Sequence[str]) -> Settings:
         raise ConfigurationError(hydra_sentence(error)) from None
 
 
+def composed_values(config_name: str, overrides: Sequence[str], *, all_keys: str) -> dict[str, Any]:
+    """Compose another configuration than that of `fedtrade simulate`, as plain nested values.
+
+    Parameters
+    ----------
+    all_keys : str
+        A sentence that says where to find every setting of it.
+
+    Raises
+    ------
+    ConfigurationError
+        If an override names an unknown key or group, or a value is missing.
+    """
+    try:
+        return _to_values(_compose(overrides, config_name))
+    except HydraException as error:
+        raise ConfigurationError(hydra_sentence(error, config_name, all_keys)) from None
+
+
 def to_settings(config: DictConfig) -> Settings:
     """Resolve interpolations and validate.
 
@@ -45,6 +65,10 @@ def to_settings(config: DictConfig) -> Settings:
     ConfigurationError
         If a value is missing (`???`) or wrong; the message names its key.
     """
+    return Settings.from_mapping(_to_values(config))
+
+
+def _to_values(config: DictConfig) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -54,10 +78,12 @@ def to_settings(config: DictConfig) -> Settings:
     except OmegaConfBaseException as error:
         raise ConfigurationError(f"{str(error).splitlines()[0].rstrip('.')}.") from None
     assert isinstance(values, dict)
-    return Settings.from_mapping({str(k): v for k, v in values.items() if k != "hydra"})
+    return {str(k): v for k, v in values.items() if k != "hydra"}
 
 
-def hydra_sentence(error: HydraException) -> str:
+def hydra_sentence(
+    error: HydraException, config_name: str = CONFIG_NAME, all_keys: str = _ALL_KEYS
+) -> str:
     """What Hydra complains about in one sentence, with the remedy in our words."""
     match error:
         case OverrideParseException():
@@ -73,30 +99,28 @@ def hydra_sentence(error: HydraException) -> str:
         case ConfigCompositionException(
             __cause__=ConfigAttributeError() | ConfigKeyError() as cause
         ):
-            return _unknown_key(str(cause.full_key or cause.key))
+            return _unknown_key(str(cause.full_key or cause.key), config_name, all_keys)
         case ConfigCompositionException() if "Ambiguous value" in str(error):
             return (
                 f"{_first_line(error)}: add -m to sweep over the values, or write [a,b] for a list."
             )
         case _:
             detail = f" ({_first_line(error.__cause__)})" if error.__cause__ else ""
-            return f"{_first_line(error)}{detail}. {_ALL_KEYS}"
+            return f"{_first_line(error)}{detail}. {all_keys}"
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
-    from conf import CONFIG_NAME
-
+def _compose(overrides: Sequence[str], config_name: str = CONFIG_NAME) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_module("conf", version_base="1.3"):
-        return hydra_compose(CONFIG_NAME, overrides=list(overrides))
+        return hydra_compose(config_name, overrides=list(overrides))
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, config_name: str, all_keys: str) -> str:
     """Name the key, and one that exists and is spelt nearly so."""
-    known = _keys(OmegaConf.to_container(_compose(()), resolve=False))
+    known = _keys(OmegaConf.to_container(_compose((), config_name), resolve=False))
     near = get_close_matches(key, list(known), n=1)
     suggestion = f"did you mean {near[0]}? " if near else ""
-    return f"there is no setting {key}; {suggestion}{_ALL_KEYS}"
+    return f"there is no setting {key}; {suggestion}{all_keys}"
 
 
 def _keys(values: Any, head: str = "") -> Iterator[str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fedtrade.errors import ConfigurationError
 
-__all__ = ["Component", "Evaluation", "Federation", "Settings"]
+__all__ = ["Component", "Evaluation", "Federation", "Settings", "validation_sentence"]
 
 
 class _Record(BaseModel):
@@ -136,7 +136,7 @@ class Settings(_Record):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigurationError(_sentence(error)) from None
+            raise ConfigurationError(validation_sentence(error)) from None
 
     @staticmethod
     @lru_cache(maxsize=8)
@@ -157,7 +157,7 @@ class Settings(_Record):
         return json.dumps(self.to_mapping(), separators=(",", ":"))
 
 
-def _sentence(error: ValidationError) -> str:
+def validation_sentence(error: ValidationError) -> str:
     """Name each wrong key with its value and what was expected."""
     parts = []
     for problem in error.errors():
