@@ -1,0 +1,55 @@
+"""Min-Sum: as far from all honest updates together as the most remote honest one is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist, squareform
+
+from simulations.attacks.attack import UpdateAttack
+from simulations.attacks.directions import Direction, check_direction, perturbation
+from simulations.attacks.round_view import RoundView
+
+__all__ = ["MinSum", "min_sum_factor"]
+
+
+def min_sum_factor(updates: NDArray[np.float64], direction: NDArray[np.float64]) -> float:
+    """The largest gamma for which `mean + gamma * direction` passes for honest.
+
+    Its squared distances to all updates (n, n_params) may not add up to more than those of any of
+    them do; Shejwalkar and Houmansadr (2021), equation 8. Around the mean that sum is
+    `spread + n gamma^2 |direction|^2`, so that no bisection is needed.
+    """
+    most = float(squareform(pdist(updates, "sqeuclidean")).sum(axis=1).max())
+    spread = float(np.square(updates - updates.mean(axis=0)).sum())
+    a = len(updates) * float(direction @ direction)
+    return float(np.sqrt(max(most - spread, 0.0) / a)) if a > 0.0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinSum(UpdateAttack):
+    """All liars send the mean of the honest updates, perturbed as far as `min_sum_factor` allows.
+
+    Shejwalkar and Houmansadr (2021), "Manipulating the Byzantine", NDSS,
+    https://doi.org/10.14722/ndss.2021.24498. It needs no knowledge of the rule.
+
+    Parameters
+    ----------
+    direction : {"unit", "sign", "std"}
+        See `perturbation`.
+    omniscient : bool
+        See `UpdateAttack`.
+    """
+
+    direction: Direction = "std"
+    omniscient: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_direction(self.direction)
+
+    def craft(self, view: RoundView, rng: np.random.Generator) -> NDArray[np.float32]:
+        """See the class."""
+        direction = perturbation(view.benign, self.direction)
+        gamma = min_sum_factor(view.benign, direction)
+        return view.repeated(view.benign.mean(axis=0) + gamma * direction)
