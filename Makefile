@@ -74,9 +74,14 @@ $(BIN)/python:
 	         "Name another with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# Test oracles and peers in benchmarks, without what they bring along: ByzFL's rules need no
+# torchvision, which has to fit the exact build of torch.
+PEERS := byzfl
+
 # The stamps are written last, so that an interrupted installation is taken up again.
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps $(PEERS)
 	@touch $@
 
 $(READY_RAY): $(READY)

@@ -3,16 +3,21 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["capped_weights", "is_excessive", "trimmed_average"]
+__all__ = ["capped_weights", "is_excessive", "trimmed_average", "upper_median"]
 
 LEAST_TO_COMPARE = 3
 """Of two norms nobody can say which one is the odd one."""
 
 
+def upper_median(values: NDArray[np.float64]) -> float:
+    """The median, of an even number the upper one in the middle; `values` must not be empty."""
+    return float(np.percentile(values, 50.0, method="higher"))
+
+
 def is_excessive(norms: NDArray[np.float64], max_ratio: float) -> NDArray[np.bool_]:
     """Which norms exceed `max_ratio` times the median, shape (n_clients,).
 
-    Of an even number the median is the upper one in the middle, so that no half of the clients can
+    The median is `upper_median`, so that no half of the clients can
     have the others' refused by sending next to nothing. Nothing is excessive among fewer than
     three, or where the median is zero.
 
@@ -32,7 +37,7 @@ def is_excessive(norms: NDArray[np.float64], max_ratio: float) -> NDArray[np.boo
         raise ValueError(f"norms must be finite and not negative, got {norms}.")
     if len(norms) < LEAST_TO_COMPARE:
         return np.zeros(len(norms), dtype=bool)
-    median = np.percentile(norms, 50.0, method="higher")
+    median = upper_median(norms)
     excessive: NDArray[np.bool_] = (median > 0.0) & (norms > max_ratio * median)
     return excessive
 
