@@ -170,6 +170,47 @@ def bench(
         write_records(records, json)
 
 
+@app.command(context_settings=PASS_ON)
+def arena(
+    context: typer.Context,
+    overrides: Overrides = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Start from conf/arena_PRESET.yaml, such as tail_risk.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the settings and run nothing.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the results here as well.")] = None,
+) -> None:
+    """Sweep aggregation rules against attacks; report the worst case of each rule.
+
+    OVERRIDES change the configuration, such as `rules=[krum,median] shares=[0.2]`. A sweep that
+    was interrupted goes on where it stopped when the same command is run again.
+    """
+    from fedtrade.components import factory
+    from fedtrade.settings import Component
+
+    with _interrupts_held():
+        import torch  # noqa: F401 - half imported, it takes the whole process down with it
+    sweep = factory(
+        Component.model_validate({"_target_": "simulations.arena.launch.run"}),
+        "arena",
+        overrides=[*(overrides or []), *context.args],
+        preset=preset,
+        only_plan=plan,
+        json=None if json is None else str(json),
+    )
+    try:
+        sweep()
+    except KeyboardInterrupt:
+        # Whoever asked for a fresh start has it; going on must not begin anew.
+        arguments = [text for text in sys.argv[1:] if not text.startswith("resume=")]
+        command = shlex.join(["fedtrade", *arguments])
+        raise _Interrupted(
+            f"Interrupted. Finished cells are kept; go on from there with:\n  {command}"
+        ) from None
+
+
 def _simulate(settings: "Settings") -> None:
     from fedtrade.report import print_results, read_results
 
