@@ -61,7 +61,11 @@ def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
     request = _open(message, context)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
-    asked = LocalCorrection.of(message, context)
+
+    def gradient(at: np.ndarray) -> np.ndarray | None:
+        return request.task.train(at, request.sample, request.shared).gradient
+
+    asked = LocalCorrection.of(message, context, gradient)
     if asked is None:
         result = request.task.train(vector, request.sample, request.shared)
         update = result.update

@@ -1,6 +1,8 @@
 """How a participant corrects its local training, and the control variate that it remembers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message
@@ -9,9 +11,12 @@ from numpy.typing import NDArray
 from fedtrade.corrections import Correction, variate_shift
 from fedtrade.errors import ConfigurationError
 from fedtrade.tasks import LocalUpdate
-from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, EpisodeRecord
+from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, EpisodeRecord
 
-__all__ = ["LocalCorrection"]
+__all__ = ["Gradient", "LocalCorrection"]
+
+Gradient: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32] | None]
+"""The gradient of the participant's loss at a vector (n_params,), or None of a task without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,12 @@ class LocalCorrection:
     key: str | None
 
     @classmethod
-    def of(cls, message: Message, context: Context) -> "LocalCorrection | None":
-        """The correction that a training message asks for, or None."""
+    def of(cls, message: Message, context: Context, gradient: Gradient) -> "LocalCorrection | None":
+        """The correction that a training message asks for, or None.
+
+        A participant whose memory was lost with an interrupted run takes its variate once more at
+        the vector at which it did so last.
+        """
         config = message.content.config_records[CONFIG]
         arrays = message.content.array_records[ARRAYS]
         if PROXIMAL not in config and VARIATE not in arrays:
@@ -43,7 +52,10 @@ class LocalCorrection:
         if VARIATE not in arrays:
             return cls(Correction(proximal), context, None)
         key = f"{VARIATE}/{EpisodeRecord.from_config(config).number}"
-        shift = variate_shift(arrays[VARIATE].numpy(), _kept(context, key))
+        own = _kept(context, key)
+        if own is None and VARIATE_AT in arrays:
+            own = gradient(arrays[VARIATE_AT].numpy())
+        shift = variate_shift(arrays[VARIATE].numpy(), own)
         return cls(Correction(proximal, shift), context, key)
 
     def finish(self, result: LocalUpdate) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ __all__ = [
     "to_bytes",
 ]
 
+STRATEGY_PREFIX = "strategy/"
 UNKNOWN_PARTICIPANT = -1
 """The number of a node that is no participant, such as one that did not say who it is."""
 
@@ -58,6 +59,8 @@ class EpisodeOutcome:
         Outcomes of the federated sums.
     models : mapping of str to Model
         By arm; `federated` holds the global vector after the last of `rounds`.
+    strategy_state : mapping of str to array
+        What the strategy remembers of an episode in progress.
     evaluations : mapping of int to Evaluation
         By participant, when the episode is finished.
     """
@@ -69,6 +72,7 @@ class EpisodeOutcome:
     rounds: list[RoundLog] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     evaluations: dict[int, Evaluation] = field(default_factory=dict)
+    strategy_state: dict[str, NDArray[Any]] = field(default_factory=dict)
     is_finished: bool = False
 
 
@@ -77,6 +81,7 @@ def to_bytes(outcome: EpisodeOutcome) -> bytes:
     arrays: dict[str, NDArray[Any]] = {f"shared/{k}": v for k, v in outcome.shared.items()}
     for arm, model in outcome.models.items():
         arrays |= pack_model(arm, model)
+    arrays |= {f"{STRATEGY_PREFIX}{name}": v for name, v in outcome.strategy_state.items()}
     for participant, evaluation in outcome.evaluations.items():
         arrays |= _packed_evaluation(f"evaluation/{participant}/", evaluation)
     meta = {
@@ -121,6 +126,7 @@ def from_bytes(data: bytes) -> EpisodeOutcome:
                 )
                 for number, entry in meta["evaluations"].items()
             },
+            strategy_state=split_prefix(arrays, STRATEGY_PREFIX),
             is_finished=meta["is_finished"],
         )
     except Exception as error:  # whatever a decoder makes of damaged bytes

@@ -8,7 +8,8 @@ Records are Flower's; these are the names in them. A message to a participant ca
 - `config`: the episode (`EpisodeRecord`), and what is asked for.
 
 If local training is to be corrected, `config` has `proximal` and `arrays` has `variate`, the
-server's control variate; a reply's `update` then carries the participant's own behind it.
+server's control variate; a reply's `update` then carries the participant's own behind it. After
+an interruption, `variate-at` is the vector at which participants took theirs last.
 
 Replies carry `arrays` and `metrics`. Who the participant is follows from the node, never from the
 reply.
@@ -38,6 +39,7 @@ __all__ = [
     "SUM_NAME",
     "UPDATE",
     "VARIATE",
+    "VARIATE_AT",
     "VECTOR",
     "EpisodeRecord",
     "bar_text",
@@ -62,6 +64,7 @@ N_EXAMPLES = "num-examples"
 LOSS = "loss"
 PROXIMAL = "proximal"
 VARIATE = "variate"
+VARIATE_AT = "variate-at"
 CALENDAR = "calendar"
 SHARED_PREFIX = "shared/"
 MODEL_PREFIX = "model/"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,11 @@ from fedtrade.wire import (
 )
 from strategies.answers import finished_sum, read_evaluations, read_sums
 from strategies.exchange import Answer, array_record, ask
-from strategies.federated_averaging import FederatedAveraging
 from strategies.membership import Membership
 from strategies.plan import FINAL_FOLD, episode_calendar
+from strategies.public_sample import PublicSample
 from strategies.replies import Refusal
+from strategies.round_strategy import RootUpdate, RoundStrategy
 
 __all__ = ["EpisodeRunner", "RoundListener"]
 
@@ -50,15 +52,18 @@ class EpisodeRunner:
         Gives models beside the federated one to be scored, such as a pooled one.
     on_round : callable
         Called after each round, when the outcome holds it.
+    public_sample : PublicSample or None
+        What the strategy's root update is trained on, if it needs one.
     """
 
     settings: Settings
     task: Task
-    strategy: FederatedAveraging
+    strategy: RoundStrategy
     grid: Grid
     membership: Membership
     reference_models: ReferenceModels
     on_round: RoundListener
+    public_sample: PublicSample | None = None
 
     def __post_init__(self) -> None:
         self.strategy.nodes = tuple(sorted(self.membership.participants))
@@ -80,12 +85,15 @@ class EpisodeRunner:
             self._add_up(outcome, calendar)
             start = self.task.initial(self.settings.seed)
             outcome.models[FEDERATED] = Model(start, self._learned(outcome))
+        self.strategy.restore(outcome.strategy_state)
+        self.strategy.root_update = self._root_update(outcome)
         for number in range(len(outcome.rounds) + 1, self.settings.federation.rounds + 1):
             self._train(outcome, calendar, number)
         outcome.models |= self.task.solve(outcome.shared)
         if episode.fold != FINAL_FOLD:
             outcome.models |= self.reference_models(outcome, calendar)
             self._evaluate(outcome, calendar)
+        outcome.strategy_state = {}  # of use to a further round only
         outcome.is_finished = True
         return outcome
 
@@ -122,6 +130,10 @@ class EpisodeRunner:
         if report is None:
             raise RuntimeError(f"{type(self.strategy).__name__} has no report of its last round.")
         self._note(outcome, number, report.refusals)
+        if report.skipped:
+            reason = f"the round is skipped: {report.skipped}"
+            outcome.failures.append(Failure(number, UNKNOWN_PARTICIPANT, reason))
+        outcome.strategy_state = self.strategy.state_arrays()
         log = RoundLog(
             number,
             report.n_replies,
@@ -155,6 +167,12 @@ class EpisodeRunner:
         if not outcome.evaluations:
             reason = refusals[0].reason if refusals else "nobody is scored"
             raise FedtradeError(f"no participant could be scored: {reason}")
+
+    def _root_update(self, outcome: EpisodeOutcome) -> RootUpdate | None:
+        if not self.strategy.needs_root or self.public_sample is None:
+            return None
+        learned, correction = self._learned(outcome), self.strategy.client_correction
+        return partial(self.public_sample.update, learned=learned, asked=correction)
 
     def _learned(self, outcome: EpisodeOutcome) -> dict[str, NDArray[np.float64]]:
         return {name: outcome.shared[name] for name in self.task.learned}

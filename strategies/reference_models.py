@@ -11,6 +11,7 @@ from fedtrade.holdings import Holdings
 from fedtrade.outcome import EpisodeOutcome
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Model, Sample, Shared, Task
+from strategies.public_sample import PublicSample
 
 __all__ = ["ReferenceModels"]
 
@@ -24,14 +25,14 @@ class ReferenceModels:
 
     Parameters
     ----------
-    first_origin : numpy.datetime64
-        Of the run's episodes.
+    public_sample : PublicSample or None
+        What the frozen model is trained on; without it there is none.
     """
 
-    def __init__(self, settings: Settings, task: Task, first_origin: np.datetime64) -> None:
+    def __init__(self, settings: Settings, task: Task, public_sample: PublicSample | None) -> None:
         self._settings = settings
         self._task = task
-        self._first_origin = first_origin
+        self._public_sample = public_sample
         self._frozen: Model | None = None
 
     def __call__(
@@ -39,8 +40,9 @@ class ReferenceModels:
     ) -> Mapping[str, Model]:
         """The reference models of an episode by arm."""
         models: dict[str, Model] = {}
-        if self._settings.evaluation.public_bars:
-            self._frozen = self._frozen or self._train_frozen()
+        if self._public_sample is not None:
+            public = self._public_sample
+            self._frozen = self._frozen or self._fit([public.sample], public.sums)
             models["frozen_nowcast"] = self._frozen
         if self._settings.evaluation.pooled:
             models["pooled"] = self._train_pooled(outcome, calendar)
@@ -53,16 +55,6 @@ class ReferenceModels:
             with suppress(DataError):  # it could not take part in the federation either
                 samples.append(holdings.sample(number, outcome.episode, calendar))
         return self._fit(samples, outcome.shared)
-
-    def _train_frozen(self) -> Model:
-        bars = self._settings.evaluation.public_bars
-        panel = Holdings.of(self._settings).panel.until(self._first_origin).rows(0, bars)
-        sample = Sample.take(panel, calendar=panel.bars, origin=panel.bars[-1])
-        shared: dict[str, NDArray[np.float64]] = {}
-        for name in self._task.sums:
-            part = self._task.local_sum(name, sample, shared)
-            shared[name] = self._task.finish_sum(name, part)
-        return self._fit([sample], shared)
 
     def _fit(self, samples: list[Sample], shared: Shared) -> Model:
         vector = self._task.fit_pooled(samples, shared, self._settings.federation.rounds)

@@ -1,16 +1,16 @@
 """Read what participants sent, and refuse what cannot be used: one bad reply costs its sender."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Set
 from typing import NamedTuple
 
 import numpy as np
-from flwr.app import Message
+from flwr.app import Array, ConfigRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
-from fedtrade.wire import ARRAYS, METRICS, UPDATE
+from fedtrade.wire import ARRAYS, CONFIG, LOSS, METRICS, N_EXAMPLES, UPDATE
 
-__all__ = ["LocalResult", "Refusal", "plain_reason", "read_arrays", "read_update", "read_updates"]
+__all__ = ["LocalResult", "Refusal", "plain_reason", "read_arrays", "read_update"]
 
 MOST_EXAMPLES = 2**53
 """Numbers of examples below it are exact as weights."""
@@ -20,6 +20,9 @@ LARGEST_PARAMETER_CHANGE = 1e6
 
 LARGEST_LOSS = 1e12
 """A reported loss beyond it is made up, and would drown the others in the mean."""
+
+LONGEST_HEADER = 4096
+"""Bytes of an update beyond those of its values; what NumPy writes before them is about 128."""
 
 _EXCEPTION = re.compile(r"<class '(?:([\w.]+)\.)?(\w+)'>:<'(.*)'>", re.DOTALL)
 
@@ -60,41 +63,57 @@ def read_arrays(message: Message) -> dict[str, NDArray[np.generic]]:
     ValueError
         If the reply is an error, has no arrays, or one of them cannot be decoded.
     """
-    if message.has_error():
-        raise ValueError(plain_reason(message.error.reason or f"error {message.error.code}"))
-    records = message.content.array_records
+    records = _content(message).array_records
     if ARRAYS not in records:
         raise ValueError(f"the reply has no {ARRAYS!r}")
+    return {name: _decoded(array) for name, array in records[ARRAYS].items()}
+
+
+def _content(message: Message) -> RecordDict:
+    if message.has_error():
+        raise ValueError(plain_reason(message.error.reason or f"error {message.error.code}"))
+    if not message.has_content():
+        raise ValueError("the reply is empty")
+    return message.content
+
+
+def _decoded(array: Array) -> NDArray[np.generic]:
     try:
-        return {name: array.numpy() for name, array in records[ARRAYS].items()}
+        values = array.numpy()
     except Exception as error:  # bytes from elsewhere: whatever a decoder raises is the sender's
         raise ValueError(f"an array cannot be decoded: {error}") from error
+    if not isinstance(values, np.ndarray):  # NumPy's loader also opens archives
+        raise ValueError(
+            f"an array cannot be decoded: the bytes are of type {type(values).__name__}"
+        )
+    return values
 
 
-def read_update(message: Message, n_params: int) -> LocalResult:
-    """Check a reply to a training message.
+def read_update(message: Message, n_values: int) -> LocalResult:
+    """Check a reply to a training message: it holds what was asked for, and nothing else.
+
+    Parameters
+    ----------
+    n_values : int
+        Length of the update that was asked for.
 
     Raises
     ------
     ValueError
-        If it is an error, or the update's shape, type or values, or the metrics, are impossible.
+        If it is an error, records, arrays or metrics are missing or too many, or one of them has
+        another type, shape or a value that cannot be.
     """
-    update = read_arrays(message).get(UPDATE)
-    if update is None or update.shape != (n_params,) or update.dtype.kind != "f":
-        found = "none" if update is None else f"{update.dtype} of shape {update.shape}"
-        raise ValueError(f"the update must be float32 of shape ({n_params},), got {found}")
-    with np.errstate(over="ignore"):
-        values = update.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ValueError("the update has values that are not finite")
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest > LARGEST_PARAMETER_CHANGE:
-        raise ValueError(
-            f"the update is absurd: it changes a parameter by {largest:.3g}, "
-            f"and {LARGEST_PARAMETER_CHANGE:g} is the most that is believed"
-        )
-    metrics: Mapping[str, object] = message.content.metric_records.get(METRICS) or {}
-    n_examples, loss = metrics.get("num-examples"), metrics.get("loss")
+    content = _content(message)
+    _check_names("record", set(content), {ARRAYS, METRICS}, {CONFIG})
+    values = _read_values(content, n_values)
+    metrics = content[METRICS]
+    if not isinstance(metrics, MetricRecord):
+        raise ValueError(f"the record {METRICS!r} is of type {type(metrics).__name__}")
+    _check_names("metric", set(metrics), {N_EXAMPLES, LOSS})
+    config = content.get(CONFIG, ConfigRecord())
+    if not isinstance(config, ConfigRecord) or len(config):
+        raise ValueError(f"the record {CONFIG!r} must be empty")
+    n_examples, loss = metrics[N_EXAMPLES], metrics[LOSS]
     if not isinstance(n_examples, int) or not 0 <= n_examples < MOST_EXAMPLES:
         raise ValueError(f"num-examples must be a whole number, not negative; got {n_examples!r}")
     if not isinstance(loss, float) or not np.isfinite(loss):
@@ -104,23 +123,40 @@ def read_update(message: Message, n_params: int) -> LocalResult:
     return LocalResult(message.metadata.src_node_id, values, n_examples, float(loss))
 
 
-def read_updates(
-    replies: Iterable[Message], n_params: int
-) -> tuple[list[LocalResult], list[Refusal]]:
-    """Sort replies to training messages into usable ones and refusals, by node.
+def _check_names(
+    kind: str, found: Set[str], wanted: Set[str], optional: Set[str] = frozenset()
+) -> None:
+    """Raise a ValueError that names what is missing or too much."""
+    if missing := sorted(wanted - found):
+        raise ValueError(f"the reply has no {kind} {missing[0]!r}")
+    if extra := sorted(found - wanted - optional):
+        raise ValueError(f"nobody asked for the {kind} {extra[0][:64]!r} in the reply")
 
-    Of several replies of one node the first usable one counts.
-    """
-    results: dict[int, LocalResult] = {}
-    refusals: list[Refusal] = []
-    for reply in replies:
-        node = reply.metadata.src_node_id
-        try:
-            result = read_update(reply, n_params)
-            if node in results:
-                raise ValueError("the node answered more than once")
-        except ValueError as error:
-            refusals.append(Refusal(node, str(error)))
-        else:
-            results[node] = result
-    return [results[node] for node in sorted(results)], refusals
+
+def _read_values(content: RecordDict, n_values: int) -> NDArray[np.float32]:
+    """The update, of float32 and shape (n_values,), every value finite and believable."""
+    arrays = content.array_records.get(ARRAYS)
+    if arrays is None:
+        raise ValueError(f"the record {ARRAYS!r} is of type {type(content[ARRAYS]).__name__}")
+    _check_names("array", set(arrays), {UPDATE})
+    if len(arrays[UPDATE].data) > 4 * n_values + LONGEST_HEADER:
+        raise ValueError(
+            f"the update must be float32 of shape ({n_values},), "
+            f"got {len(arrays[UPDATE].data)} bytes"
+        )
+    values = _decoded(arrays[UPDATE])
+    if values.shape != (n_values,) or values.dtype != np.float32:
+        raise ValueError(
+            f"the update must be float32 of shape ({n_values},), "
+            f"got {values.dtype} of shape {values.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("the update has values that are not finite")
+    update = values.astype(np.float32, copy=False)
+    largest = float(np.abs(update).max(initial=0.0))
+    if largest > LARGEST_PARAMETER_CHANGE:
+        raise ValueError(
+            f"the update is absurd: it changes a parameter by {largest:.3g}, "
+            f"and {LARGEST_PARAMETER_CHANGE:g} is the most that is believed"
+        )
+    return update

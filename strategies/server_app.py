@@ -25,6 +25,8 @@ from fedtrade.wire import EpisodeRecord
 from strategies.episode import EpisodeRunner
 from strategies.membership import discover
 from strategies.plan import FINAL_FOLD, plan
+from strategies.preconditions import check_strategy
+from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
 
 __all__ = ["app"]
@@ -56,6 +58,7 @@ def run(grid: Grid, settings: Settings) -> None:
         federation.reply_timeout_s,
         federation.least_holders,
     )
+    check_strategy(strategy, settings, task, len(members.participants))
     episodes = plan(settings, members.calendar, task.horizon_bars)
     # Last, because they replace what an earlier run left: only now can this one begin.
     checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))
@@ -73,8 +76,11 @@ def run(grid: Grid, settings: Settings) -> None:
             )
 
         first_origin = np.datetime64(episodes[0].origin, "s")
-        references = ReferenceModels(settings, task, first_origin)
-        runner = EpisodeRunner(settings, task, strategy, grid, members, references, on_round)
+        public = PublicSample.of(settings, task, first_origin)
+        references = ReferenceModels(settings, task, public)
+        runner = EpisodeRunner(
+            settings, task, strategy, grid, members, references, on_round, public
+        )
         outcomes = []
         for episode in episodes:
             n_participants = len(members.participants)

@@ -3,7 +3,7 @@
 from fedtrade.corrections.client_correction import ClientCorrection
 from fedtrade.corrections.correction import Correction
 from fedtrade.corrections.fed_prox import fed_prox
-from fedtrade.corrections.scaffold import next_variate, scaffold, variate_shift
+from fedtrade.corrections.scaffold import next_variate, scaffold, variate_scale, variate_shift
 
 __all__ = [
     "ClientCorrection",
@@ -11,5 +11,6 @@ __all__ = [
     "fed_prox",
     "next_variate",
     "scaffold",
+    "variate_scale",
     "variate_shift",
 ]

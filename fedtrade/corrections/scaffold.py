@@ -11,6 +11,12 @@ refused, and after a participant that lost its memory, that sum would no longer 
 c_i, and the bias would stay. Here c moves towards the aggregate of the c_i by the share of the
 participants that were heard, so that an error dies out. When everybody is heard and the rule is
 the equal mean, both are the same.
+
+Update and variate are aggregated as one row, by the same weights, the variates scaled until they
+are as long as the updates. A liar that hides behind one part then shows in the other: were the
+weights chosen by the updates alone, a harmless update would carry any variate into the model. The
+price is small: with variates that agree perfectly with the honest ones, an update may be sqrt(2)
+times as far from theirs before its row is.
 """
 
 import numpy as np
@@ -18,7 +24,7 @@ from numpy.typing import NDArray
 
 from fedtrade.corrections.client_correction import ClientCorrection
 
-__all__ = ["next_variate", "scaffold", "variate_shift"]
+__all__ = ["next_variate", "scaffold", "variate_scale", "variate_shift"]
 
 
 def scaffold(*, proximal: float = 0.0) -> ClientCorrection:
@@ -59,3 +65,21 @@ def next_variate(
     """
     moved: NDArray[np.float32] = np.float32(1.0 - share) * server + np.float32(share) * aggregate
     return moved
+
+
+def variate_scale(rows: NDArray[np.float32], n_params: int) -> float:
+    """The power of two that makes variates about as long as the updates before them.
+
+    By the medians of their norms, so that a minority cannot set it; a power of two, so that
+    scaling back leaves no rounding. It is 1 where either median is zero.
+
+    Parameters
+    ----------
+    rows : float32 of shape (n_clients, 2 * n_params)
+    """
+    parts = rows[:, :n_params], rows[:, n_params:]
+    update, variate = (np.median(np.linalg.norm(p.astype(np.float64), axis=1)) for p in parts)
+    if not (update > 0.0 and variate > 0.0):
+        return 1.0
+    # Within what single precision can hold beside values of up to 1e6.
+    return float(2.0 ** np.clip(np.round(np.log2(update / variate)), -60, 60))

@@ -22,7 +22,7 @@ from fedtrade.models import Linear
 from fedtrade.settings import Settings
 from fedtrade.tasks.risk import Risk
 from simulations.grid import simulate
-from strategies.federated_averaging import FederatedAveraging
+from strategies.robust import RobustAggregation
 
 Make = Callable[..., Settings]
 Results = dict[str, Any]
@@ -227,11 +227,11 @@ def _cut_off(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, n_calls: i
 
 
 CUTS = [
-    (FederatedAveraging, "aggregate_train", 1),
-    (FederatedAveraging, "aggregate_train", 3),
+    (RobustAggregation, "aggregate_train", 1),
+    (RobustAggregation, "aggregate_train", 3),
     (Risk, "evaluate", 6),
     *(
-        pytest.param(FederatedAveraging, "aggregate_train", n_calls, marks=pytest.mark.slow)
+        pytest.param(RobustAggregation, "aggregate_train", n_calls, marks=pytest.mark.slow)
         for n_calls in (0, 2, 4, 5)
     ),
     pytest.param(Risk, "evaluate", 2, marks=pytest.mark.slow),
@@ -258,7 +258,7 @@ def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(
 def test_finished_episodes_are_not_run_again(
     reference: tuple[Settings, Results], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner, name in ((FederatedAveraging, "aggregate_train"), (Risk, "evaluate")):
+    for owner, name in ((RobustAggregation, "aggregate_train"), (Risk, "evaluate")):
         _cut_off(monkeypatch, owner, name, 0)
     settings, results = reference
     assert _run(settings.model_copy(update={"resume": True})) == results
@@ -269,11 +269,11 @@ def test_an_interrupted_round_keeps_the_one_before(tiny: Make) -> None:
     """What is resumed has the first round already, and only trains the second."""
     settings = tiny("evaluation.n_origins=1")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        _cut_off(monkeypatch, FederatedAveraging, "aggregate_train", 1)
+        _cut_off(monkeypatch, RobustAggregation, "aggregate_train", 1)
         with pytest.raises(KeyboardInterrupt):
             _run(settings)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        _cut_off(monkeypatch, FederatedAveraging, "aggregate_train", 3)
+        _cut_off(monkeypatch, RobustAggregation, "aggregate_train", 3)
         _run(settings.model_copy(update={"resume": True}))  # one here, two for the final model
 
 
@@ -292,7 +292,7 @@ def test_an_interrupted_run_never_stands_beside_old_results(tiny: Make) -> None:
         _run(refused)
     assert {path.name for path in out.iterdir()} == {*OUTPUTS, "mine.txt"}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        _cut_off(monkeypatch, FederatedAveraging, "aggregate_train", 0)
+        _cut_off(monkeypatch, RobustAggregation, "aggregate_train", 0)
         with pytest.raises(KeyboardInterrupt):
             _run(settings)
     assert {path.name for path in out.iterdir()} == {"checkpoint", "mine.txt"}

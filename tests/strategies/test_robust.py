@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from fedtrade.errors import ConfigurationError
+from fedtrade.optimisers import fed_avg
 from simulations.grid import InProcessGrid
-from strategies.federated_averaging import FederatedAveraging
 from strategies.replies import plain_reason
+from strategies.robust import RobustAggregation, RoundReport
 
 INF = np.float32(np.inf)
 START = np.array([1.0, -1.0], dtype=np.float32)
@@ -35,7 +37,12 @@ def grid() -> Iterator[Grid]:
         yield opened
 
 
-def _ask(strategy: FederatedAveraging, grid: Grid, number: int = 1) -> list[Message]:
+def averaging(**options: Any) -> RobustAggregation:
+    """Federated averaging: the mean under the numbers of examples."""
+    return RobustAggregation(**{"weights": "examples"} | options)
+
+
+def _ask(strategy: RobustAggregation, grid: Grid, number: int = 1) -> list[Message]:
     arrays = ArrayRecord({"vector": Array(START)})
     return list(strategy.configure_train(number, arrays, ConfigRecord({"episode": 0}), grid))
 
@@ -64,7 +71,7 @@ def _vector(arrays: ArrayRecord | None) -> list[float]:
 
 def test_updates_are_weighted_by_examples(grid: Grid) -> None:
     """Updates 4 and 0 with 1 and 3 examples add 1; losses 2 and 6 average to 5."""
-    strategy = FederatedAveraging()
+    strategy = averaging()
     first, second, *_ = _ask(strategy, grid)
     replies = [
         _reply(first, [4.0, 0.0], num_examples=1, loss=2.0),
@@ -79,13 +86,13 @@ def test_updates_are_weighted_by_examples(grid: Grid) -> None:
 
 
 def test_one_participant_is_followed(grid: Grid) -> None:
-    strategy = FederatedAveraging()
+    strategy = averaging()
     arrays, _ = strategy.aggregate_train(1, [_reply(_ask(strategy, grid)[0], [0.1, 0.7])])
     assert _vector(arrays) == (START + np.float32([0.1, 0.7])).tolist()
 
 
 def test_equal_updates_are_followed_whatever_their_weights(grid: Grid) -> None:
-    strategy = FederatedAveraging()
+    strategy = averaging()
     messages = _ask(strategy, grid)
     replies = [_reply(m, [0.5, 0.25], num_examples=k + 1) for k, m in enumerate(messages)]
     assert _vector(strategy.aggregate_train(1, replies)[0]) == [1.5, -0.75]
@@ -94,7 +101,7 @@ def test_equal_updates_are_followed_whatever_their_weights(grid: Grid) -> None:
 def test_the_order_of_replies_does_not_matter(grid: Grid) -> None:
     """Bit for bit: a run with workers equals one without."""
     rng = np.random.default_rng(0)
-    strategy = FederatedAveraging()
+    strategy = averaging()
     replies = [_reply(m, rng.normal(size=2), num_examples=7) for m in _ask(strategy, grid)]
     found = []
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
@@ -104,13 +111,13 @@ def test_the_order_of_replies_does_not_matter(grid: Grid) -> None:
 
 
 def test_server_learning_rate_scales_the_step(grid: Grid) -> None:
-    strategy = FederatedAveraging(server_learning_rate=0.5)
+    strategy = averaging(server_optimiser=fed_avg(learning_rate=0.5))
     arrays, _ = strategy.aggregate_train(1, [_reply(_ask(strategy, grid)[0], [1.0, 1.0])])
     assert _vector(arrays) == [1.5, -0.5]
 
 
 def test_another_rule_can_be_named(grid: Grid) -> None:
-    strategy = FederatedAveraging(rule={"_target_": f"{__name__}.largest"})
+    strategy = averaging(rule={"_target_": f"{__name__}.largest"})
     replies = [_reply(m, [k, -k]) for k, m in enumerate(_ask(strategy, grid))]
     assert _vector(strategy.aggregate_train(1, replies)[0]) == [4.0, -1.0]
 
@@ -125,7 +132,7 @@ def largest(updates: np.ndarray, weights: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("ratio", "expected"), [(1.0, 9.0), (6.0, 24.0)])
 def test_the_weight_of_one_is_bounded(grid: Grid, ratio: float, expected: float) -> None:
     """Of examples 10, 10, 10 and 2^52 the median is 10: the liar weighs a quarter, or 6 of 9."""
-    strategy = FederatedAveraging(max_weight_ratio=ratio)
+    strategy = averaging(max_weight_ratio=ratio)
     first, *others = _ask(strategy, grid)
     replies = [_reply(m, [0.0, 0.0], num_examples=10, loss=0.0) for m in others]
     replies.append(_reply(first, [36.0, 0.0], num_examples=2**52))
@@ -136,7 +143,7 @@ def test_the_weight_of_one_is_bounded(grid: Grid, ratio: float, expected: float)
 
 
 def test_of_two_the_one_with_more_examples_cannot_raise_the_bound(grid: Grid) -> None:
-    strategy = FederatedAveraging(max_weight_ratio=3.0)
+    strategy = averaging(max_weight_ratio=3.0)
     first, second, *_ = _ask(strategy, grid)
     replies = [_reply(first, [4.0, 0.0], num_examples=2**52), _reply(second, num_examples=1)]
     assert _vector(strategy.aggregate_train(1, replies)[0]) == [4.0, -1.0]
@@ -144,7 +151,7 @@ def test_of_two_the_one_with_more_examples_cannot_raise_the_bound(grid: Grid) ->
 
 def test_an_incumbent_keeps_its_weight_by_default(grid: Grid) -> None:
     """25 times the examples of each newcomer: 25 of 28."""
-    strategy = FederatedAveraging()
+    strategy = averaging()
     first, *others = _ask(strategy, grid)
     replies = [_reply(first, [28.0, 0.0], num_examples=2500)]
     replies += [_reply(m, [0.0, 0.0], num_examples=100) for m in others]
@@ -152,13 +159,18 @@ def test_an_incumbent_keeps_its_weight_by_default(grid: Grid) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"server_learning_rate": 1e38}, {"rule": lambda updates, weights: updates[0] * INF}]
+    "options",
+    [
+        {"server_optimiser": fed_avg(learning_rate=1e38)},
+        {"rule": lambda updates, weights: updates[0] * INF},
+    ],
 )
 def test_an_aggregate_that_is_not_finite_is_dropped(grid: Grid, options: dict[str, Any]) -> None:
-    strategy = FederatedAveraging(**options)
+    strategy = averaging(**options)
     replies = [_reply(m, [1e6, 1.0], loss=2.0) for m in _ask(strategy, grid)]
     assert strategy.aggregate_train(1, replies) == (None, None)
-    assert strategy.last_round == (4, (), 2.0, 0.0)
+    report = RoundReport(4, (), 2.0, 0.0, skipped="the aggregate is not finite")
+    assert strategy.last_round == report
 
 
 # --- the choice of nodes ------------------------------------------------------------------------
@@ -166,7 +178,7 @@ def test_an_aggregate_that_is_not_finite_is_dropped(grid: Grid, options: dict[st
 
 @pytest.mark.parametrize(("fraction", "expected"), [(1.0, 4), (0.5, 2), (0.01, 1)])
 def test_a_fraction_of_the_nodes_trains(grid: Grid, fraction: float, expected: int) -> None:
-    messages = _ask(FederatedAveraging(fraction_train=fraction), grid)
+    messages = _ask(averaging(fraction_train=fraction), grid)
     nodes = [message.metadata.dst_node_id for message in messages]
     assert len(set(nodes)) == len(nodes) == expected
     assert set(nodes) <= set(grid.get_node_ids())
@@ -174,7 +186,7 @@ def test_a_fraction_of_the_nodes_trains(grid: Grid, fraction: float, expected: i
 
 def test_the_choice_follows_from_seed_and_round(grid: Grid) -> None:
     def chosen(seed: int, number: int) -> list[int]:
-        strategy = FederatedAveraging(fraction_train=0.5, seed=seed)
+        strategy = averaging(fraction_train=0.5, seed=seed)
         return [m.metadata.dst_node_id for m in _ask(strategy, grid, number)]
 
     assert chosen(0, 1) == chosen(0, 1)
@@ -184,7 +196,7 @@ def test_the_choice_follows_from_seed_and_round(grid: Grid) -> None:
 
 def test_members_alone_are_asked_if_they_are_known(grid: Grid) -> None:
     """A node that is no member is not asked, nor a member that is not connected."""
-    strategy = FederatedAveraging()
+    strategy = averaging()
     first, second, *_ = nodes = sorted(grid.get_node_ids())
     strategy.nodes = (second, first, max(nodes) + 1)
     assert [m.metadata.dst_node_id for m in _ask(strategy, grid)] == [first, second]
@@ -193,7 +205,7 @@ def test_members_alone_are_asked_if_they_are_known(grid: Grid) -> None:
 
 
 def test_messages_live_as_long_as_replies_are_waited_for(grid: Grid) -> None:
-    strategy = FederatedAveraging()
+    strategy = averaging()
     default = _ask(strategy, grid)[0].metadata.ttl
     strategy.reply_timeout_s = 7.0
     assert {m.metadata.ttl for m in _ask(strategy, grid)} == {7.0}
@@ -214,6 +226,31 @@ def _double(message: Message) -> Message:
     return reply
 
 
+def _with_arrays(message: Message, arrays: dict[str, Array]) -> Message:
+    return _with_records(message, {**_reply(message).content, "arrays": ArrayRecord(arrays)})
+
+
+def _swapped(message: Message) -> Message:
+    return _with_arrays(message, {"update": Array(START.astype(">f4"))})
+
+
+def _archive(message: Message) -> Message:
+    buffer = BytesIO()
+    np.savez(buffer, update=START)
+    values = Array("float32", (2,), "numpy.ndarray", buffer.getvalue())
+    return _with_arrays(message, {"update": values})
+
+
+def _long(message: Message) -> Message:
+    return _with_arrays(message, {"update": Array(np.zeros(1_000_000, dtype=np.float32))})
+
+
+def _of_round(message: Message, group_id: str) -> Message:
+    reply = _reply(message)
+    reply.metadata.group_id = group_id
+    return reply
+
+
 def _undecodable(message: Message) -> Message:
     reply = _reply(message)
     reply.content["arrays"]["update"] = Array("float32", (2,), "numpy.ndarray", b"nonsense")
@@ -229,18 +266,49 @@ def _integers(message: Message) -> Message:
 BAD: dict[str, tuple[Callable[[Message], Message], str]] = {
     "error": (lambda m: Message(Error(0, "out of power"), reply_to=m), "^out of power$"),
     "error without reason": (lambda m: Message(Error(7), reply_to=m), "7"),
-    "nothing": (lambda m: _with_records(m, {}), "no 'arrays'"),
+    "nothing": (lambda m: _with_records(m, {}), "no record 'arrays'"),
     "no update": (
-        lambda m: _with_records(m, {"arrays": ArrayRecord({"x": Array(START)})}),
-        r"shape \(2,\), got none",
+        lambda m: _with_arrays(m, {"x": Array(START)}),
+        "no array 'update'",
     ),
     "no metrics": (
         lambda m: _with_records(m, {"arrays": ArrayRecord({"update": Array(START)})}),
-        "num-examples must be .* got None",
+        "no record 'metrics'",
     ),
     "NaN": (lambda m: _reply(m, [np.nan, 0.0]), "not finite"),
     "infinite": (lambda m: _reply(m, [0.0, np.inf]), "not finite"),
-    "too large for single precision": (_double, "not finite"),
+    "another array": (
+        lambda m: _with_arrays(m, {"update": Array(START), "x": Array(START)}),
+        "nobody asked for the array 'x'",
+    ),
+    "another record": (
+        lambda m: _with_records(m, {**_reply(m).content, "x": MetricRecord()}),
+        "nobody asked for the record 'x'",
+    ),
+    "another metric": (lambda m: _reply(m, x=1), "nobody asked for the metric 'x'"),
+    "something in the config": (
+        lambda m: _with_records(m, {**_reply(m).content, "config": ConfigRecord({"x": 1})}),
+        "'config' must be empty",
+    ),
+    "metrics for a config": (
+        lambda m: _with_records(m, {**_reply(m).content, "config": MetricRecord()}),
+        "'config' must be empty",
+    ),
+    "metrics for arrays": (
+        lambda m: _with_records(m, {**_reply(m).content, "arrays": MetricRecord()}),
+        "'arrays' is of type MetricRecord",
+    ),
+    "arrays for metrics": (
+        lambda m: _with_records(m, {**_reply(m).content, "metrics": ArrayRecord()}),
+        "'metrics' is of type ArrayRecord",
+    ),
+    "double precision": (_double, r"must be float32 of shape \(2,\), got float64"),
+    "swapped bytes": (_swapped, r"must be float32 of shape \(2,\), got >f4"),
+    "an archive": (_archive, "cannot be decoded: the bytes are of type NpzFile"),
+    "megabytes": (_long, r"must be float32 of shape \(2,\), got 4000128 bytes"),
+    "another round": (lambda m: _of_round(m, "0/0"), "to round '0/0', and this is '0/1'"),
+    "no round": (lambda m: _of_round(m, ""), "to round '', and this is '0/1'"),
+    "an odd one out": (lambda m: _reply(m, [3e2, 0.0]), "norm of 300 is out of proportion"),
     "absurd": (lambda m: _reply(m, [0.0, -1.1e6]), r"absurd: .* by 1.1e\+06, and 1e\+06 is the"),
     "absurd loss": (lambda m: _reply(m, loss=-1e300), "the loss is absurd: -1e"),
     "too long": (lambda m: _reply(m, [0.0, 0.0, 0.0]), r"float32 of shape \(3,\)"),
@@ -252,7 +320,7 @@ BAD: dict[str, tuple[Callable[[Message], Message], str]] = {
     "endless examples": (lambda m: _reply(m, num_examples=2**62), "num-examples"),
     "list of examples": (lambda m: _reply(m, num_examples=[1, 2]), "num-examples"),
     "NaN loss": (lambda m: _reply(m, loss=float("nan")), "loss must be a finite number, got nan"),
-    "no loss": (lambda m: _reply(m, loss=None), "loss must be a finite number, got None"),
+    "no loss": (lambda m: _reply(m, loss=None), "no metric 'loss'"),
 }
 
 
@@ -260,7 +328,7 @@ BAD: dict[str, tuple[Callable[[Message], Message], str]] = {
 @pytest.mark.parametrize("position", [0, 3])
 def test_a_bad_reply_costs_its_sender_only(grid: Grid, name: str, position: int) -> None:
     make, reason = BAD[name]
-    strategy = FederatedAveraging()
+    strategy = averaging()
     messages = _ask(strategy, grid)
     bad = messages[position].metadata.dst_node_id
     replies = [_reply(m, [1.0, 2.0], num_examples=3) for m in messages]
@@ -276,7 +344,7 @@ def test_a_bad_reply_costs_its_sender_only(grid: Grid, name: str, position: int)
 
 
 def test_a_second_reply_of_a_node_does_not_count(grid: Grid) -> None:
-    strategy = FederatedAveraging()
+    strategy = averaging()
     first, second, third, fourth = _ask(strategy, grid)
     replies = [_reply(m, [1.0, 1.0]) for m in (first, second, third, fourth)]
     again = _reply(first, [100.0, 100.0])
@@ -289,7 +357,7 @@ def test_a_second_reply_of_a_node_does_not_count(grid: Grid) -> None:
 
 
 def test_a_node_that_is_silent_is_named(grid: Grid) -> None:
-    strategy = FederatedAveraging()
+    strategy = averaging()
     first, *others = _ask(strategy, grid)
     strategy.aggregate_train(1, [_reply(m, [1.0, 1.0]) for m in others])
     assert strategy.last_round is not None
@@ -298,7 +366,7 @@ def test_a_node_that_is_silent_is_named(grid: Grid) -> None:
 
 @pytest.mark.parametrize("kind", ["silence", "bad", "no examples"])
 def test_without_a_usable_reply_the_model_is_kept(grid: Grid, kind: str) -> None:
-    strategy = FederatedAveraging()
+    strategy = averaging()
     messages = _ask(strategy, grid)
     replies = {
         "silence": [],
@@ -315,7 +383,7 @@ def test_without_a_usable_reply_the_model_is_kept(grid: Grid, kind: str) -> None
 
 
 def test_a_participant_without_examples_has_no_weight(grid: Grid) -> None:
-    strategy = FederatedAveraging()
+    strategy = averaging()
     messages = _ask(strategy, grid)
     replies = [_reply(messages[0], [1.0, 1.0]), _reply(messages[1], [9.0, 9.0], num_examples=0)]
     assert _vector(strategy.aggregate_train(1, replies)[0]) == [2.0, 0.0]
@@ -330,7 +398,7 @@ def test_flower_can_start_it_without_members() -> None:
 
     with InProcessGrid(app, 4) as grid:
         arrays = ArrayRecord({"vector": Array(START)})
-        result = FederatedAveraging().start(grid, arrays, num_rounds=2)
+        result = averaging().start(grid, arrays, num_rounds=2)
     assert _vector(result.arrays) == [3.0, 0.0]
 
 
@@ -343,22 +411,36 @@ def test_flower_can_start_it_without_members() -> None:
         ({"fraction_train": 0.0}, r"fraction_train must be in \(0, 1\], got 0.0"),
         ({"fraction_train": 1.1}, r"fraction_train must be in \(0, 1\], got 1.1"),
         ({"max_weight_ratio": 0.5}, "max_weight_ratio must be at least 1, got 0.5"),
-        ({"server_learning_rate": 0.0}, "server_learning_rate must be positive, got 0.0"),
+        ({"max_norm_ratio": 0.5}, "max_norm_ratio must be at least 1, got 0.5"),
+        ({"byzantine_share": 0.5}, r"byzantine_share must be in \[0, 0.5\), got 0.5"),
+        ({"n_byzantine": -1}, "n_byzantine must be not negative, got -1"),
+        ({"least_replies": 0}, "least_replies must be at least 1, got 0"),
+        ({"weights": "loud"}, "weights must be 'equal' or 'examples', got 'loud'"),
+        ({"seed": -1}, "seed must be not negative, got -1"),
+        ({"rule": "magic"}, "magic"),
+        ({"rule": {"sketch": 3}}, "rule needs a name or a _target_, got {'sketch': 3}"),
+        (
+            {"rule": "monna", "weights": "equal"},
+            "rule='monna' needs the anchor 'own', which a server has not",
+        ),
+        ({"rule": "krum"}, "weights='examples' is not for rule='krum': use 'equal'"),
+        ({"rule": "mean", "byzantine_share": 0.1}, "mean is no defence"),
+        ({"rule": "mean", "n_byzantine": 1}, "mean is no defence"),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        FederatedAveraging(**options)
+        averaging(**options)
 
 
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"strategy.rule._target_=fedtrade.robust.magic"):
-        FederatedAveraging(rule={"_target_": "fedtrade.robust.magic"})
+        averaging(rule={"_target_": "fedtrade.robust.magic"})
 
 
 def test_aggregating_before_asking_is_a_mistake() -> None:
     with pytest.raises(RuntimeError, match="before configure_train"):
-        FederatedAveraging().aggregate_train(1, [])
+        averaging().aggregate_train(1, [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""Refuse a strategy that cannot work in a run, before anything of an earlier run is replaced."""
+
+import inspect
+
+from fedtrade.corrections import ClientCorrection
+from fedtrade.errors import ConfigurationError
+from fedtrade.settings import Settings
+from fedtrade.tasks.task import Task
+from strategies.round_strategy import RoundStrategy
+
+__all__ = ["check_strategy"]
+
+
+def check_strategy(
+    strategy: RoundStrategy, settings: Settings, task: Task, n_participants: int
+) -> None:
+    """Check that the task, the data and the participants are what the strategy needs.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming what is missing and the remedy.
+    """
+    strategy.check(n_participants)
+    if strategy.needs_root and not settings.evaluation.public_bars:
+        raise ConfigurationError(
+            "strategy.rule compares updates with one of a public sample, and there is none: "
+            "evaluation.public_bars=0. Set it to the number of first bars that everybody may see, "
+            "such as evaluation.public_bars=250."
+        )
+    accepted = inspect.signature(task.train).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+    is_corrected = strategy.client_correction != ClientCorrection()
+    if is_corrected and not (takes_any or "correction" in accepted):
+        raise ConfigurationError(
+            f"the task {task.name} cannot correct its training: its train() has no keyword "
+            "`correction`. Add it (see fedtrade.corrections), or leave out "
+            "strategy.client_correction."
+        )

@@ -1,0 +1,469 @@
+"""Robust aggregation of updates, as a Flower Message-API strategy.
+
+Participants send the difference between their vector and the global one. The strategy screens
+their replies, aggregates the updates by a rule, lets a server optimiser make a step of that, and
+adds it to the global vector. With the mean weighted by examples and no optimiser this is federated
+averaging: McMahan et al. (2017), algorithm 1, https://arxiv.org/abs/1602.05629.
+"""
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from logging import INFO, WARNING
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
+from flwr.serverapp import Grid
+from flwr.supercore import log
+from numpy.typing import NDArray
+
+from fedtrade.components import build
+from fedtrade.corrections import ClientCorrection, next_variate, variate_scale
+from fedtrade.errors import ConfigurationError
+from fedtrade.optimisers import OptimiserState, ServerOptimiser, fed_avg
+from fedtrade.robust import Aggregation, Rule, RuleState
+from fedtrade.robust.screening import capped_weights, trimmed_average
+from fedtrade.settings import Component
+from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, VECTOR, split_prefix
+from strategies.replies import LocalResult, Refusal
+from strategies.round_rule import UserFunction, round_rule
+from strategies.round_strategy import RoundReport, RoundStrategy
+from strategies.screening import screen
+
+__all__ = ["RobustAggregation", "RoundReport"]
+
+ROOT = "root"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """A round that was asked for."""
+
+    episode: int
+    number: int
+    vector: NDArray[np.float32]
+    asked: tuple[int, ...]
+    n_eligible: int
+
+    @property
+    def group_id(self) -> str:
+        """Names the round in messages and their replies."""
+        return f"{self.episode}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What is remembered from one round of an episode to the next."""
+
+    rule: RuleState | None = None
+    optimiser: OptimiserState | None = None
+    variate: NDArray[np.float32] | None = None
+
+
+class RobustAggregation(RoundStrategy):
+    """Aggregate updates by any rule, and step by any server optimiser.
+
+    Parameters
+    ----------
+    rule : str, mapping or callable
+        See `strategies.round_rule.round_rule`. Under control variates a row is a participant's
+        update with its variate behind it, see `fedtrade.corrections.variate_scale`.
+    n_byzantine : int or None
+        Liars among the nodes that are asked in a round; None leaves it to `byzantine_share`.
+    byzantine_share : float
+        Share of the liars, in [0, 0.5); of the nodes *asked* and rounded down, since honest nodes
+        that drop out leave the liars where they are.
+    weights : {"equal", "examples"}
+        Whether participants count alike or by the examples that they claim to have.
+    max_weight_ratio : float
+        The most that a participant weighs, in medians of the round's numbers of examples; at least
+        1. Nobody can check how many examples another one has, and without a bound a single lie is
+        the whole mean. In a cold start incumbents have about 25 times the examples of a newcomer,
+        so that 50 leaves honest replies alone.
+    max_norm_ratio : float
+        The largest norm of an update that is believed, in medians of the round's; at least 1.
+    least_replies : int or None
+        With fewer usable replies a round is skipped; the rule's own bound holds besides.
+    fraction_train : float
+        Share of the nodes that train in a round, in (0, 1]; at least one.
+    server_optimiser : ServerOptimiser, mapping or None
+        What is made of the aggregate, or its settings; None adds it as it is.
+    client_correction : ClientCorrection, mapping or None
+        What is asked of local training, or its settings.
+    seed : int
+        Of the choice of nodes and of the rule; not negative.
+
+    Raises
+    ------
+    ValueError
+        If an argument lies outside of its range, or the rule does not go with the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        rule: str | Mapping[str, Any] | UserFunction | Rule = "mean",
+        n_byzantine: int | None = None,
+        byzantine_share: float = 0.0,
+        weights: Literal["equal", "examples"] = "equal",
+        max_weight_ratio: float = 50.0,
+        max_norm_ratio: float = 100.0,
+        least_replies: int | None = None,
+        fraction_train: float = 1.0,
+        server_optimiser: ServerOptimiser | Mapping[str, Any] | None = None,
+        client_correction: ClientCorrection | Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        _check_range("fraction_train", fraction_train, 0.0 < fraction_train <= 1.0, "in (0, 1]")
+        _check_range("max_weight_ratio", max_weight_ratio, max_weight_ratio >= 1.0, "at least 1")
+        _check_range("max_norm_ratio", max_norm_ratio, max_norm_ratio >= 1.0, "at least 1")
+        _check_range(
+            "byzantine_share", byzantine_share, 0.0 <= byzantine_share < 0.5, "in [0, 0.5)"
+        )
+        _check_range("n_byzantine", n_byzantine, (n_byzantine or 0) >= 0, "not negative")
+        _check_range(
+            "least_replies",
+            least_replies,
+            least_replies is None or least_replies >= 1,
+            "at least 1",
+        )
+        _check_range("weights", weights, weights in ("equal", "examples"), "'equal' or 'examples'")
+        _check_range("seed", seed, seed >= 0, "not negative")
+        self._rule = round_rule(rule)
+        if weights == "examples" and not self._rule.uses_weights:
+            raise ValueError(
+                f"weights='examples' is not for rule={self._rule.name!r}: use 'equal'."
+            )
+        if unknown := sorted(self._rule.needs_anchors - {ROOT}):
+            raise ValueError(
+                f"rule={self._rule.name!r} needs the anchor {unknown[0]!r}, which a server has not."
+            )
+        if n_byzantine or byzantine_share:
+            self._rule.least_clients(n_byzantine or 1)  # refuses what withstands no liar at all
+        self._n_byzantine = n_byzantine
+        self._byzantine_share = byzantine_share
+        self._weights_by = weights
+        self._max_weight_ratio = max_weight_ratio
+        self._max_norm_ratio = max_norm_ratio
+        self._least_replies = least_replies or 1
+        self._fraction_train = fraction_train
+        optimiser = fed_avg() if server_optimiser is None else server_optimiser
+        self._optimiser = _built(optimiser, ServerOptimiser, "server_optimiser")
+        correction = ClientCorrection() if client_correction is None else client_correction
+        self.client_correction = _built(correction, ClientCorrection, "client_correction")
+        self.needs_root = ROOT in self._rule.needs_anchors
+        self._seed = seed
+        self._round: _Round | None = None
+        self._memory = _Memory()
+        self._variate_at: NDArray[np.float32] | None = None
+
+    # --- memory ---------------------------------------------------------------------------------
+
+    def state_arrays(self) -> dict[str, NDArray[Any]]:
+        """The rule's state, the optimiser's and the server's control variate, by name."""
+        memory = self._memory
+        arrays: dict[str, NDArray[Any]] = {}
+        if memory.rule is not None:
+            arrays |= {f"rule/{name}": values for name, values in memory.rule.to_arrays().items()}
+        for name, values in (memory.optimiser or {}).items():
+            arrays[f"optimiser/{name}"] = values
+        if memory.variate is not None:
+            arrays[VARIATE] = memory.variate
+        if self.client_correction.uses_variates and self._round is not None:
+            arrays[VARIATE_AT] = self._round.vector
+        return arrays
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Remember what `state_arrays` gave; of an empty mapping, begin anew."""
+        rule, optimiser = split_prefix(arrays, "rule/"), split_prefix(arrays, "optimiser/")
+        self._memory = _Memory(
+            RuleState.from_arrays(rule) if rule else None, optimiser or None, arrays.get(VARIATE)
+        )
+        self._round, self._variate_at = None, arrays.get(VARIATE_AT)
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    def check(self, n_nodes: int) -> None:
+        """Refuse a rule that cannot withstand so many liars among the nodes of a round.
+
+        Raises
+        ------
+        ConfigurationError
+            Naming the numbers.
+        """
+        n_asked = self._n_chosen(n_nodes)
+        try:
+            self._rule.check(n_asked, self._n_liars(n_asked))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"strategy.rule with {n_asked} of {n_nodes} participants asked in a round: "
+                f"{str(error).rstrip('.')}. Lower strategy.byzantine_share (or n_byzantine), raise "
+                "strategy.fraction_train, or take another rule."
+            ) from error
+        if n_asked < self._least_replies:
+            raise ConfigurationError(
+                f"strategy.least_replies={self._least_replies} cannot be reached: {n_asked} of "
+                f"{n_nodes} participants are asked in a round."
+            )
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Send the global vector, and whatever else is in `arrays`, to a sample of the nodes."""
+        vector = arrays[VECTOR].numpy().astype(np.float32)
+        episode = config.get("episode", 0)
+        eligible = nodes = sorted(self._eligible(grid))
+        n_chosen = self._n_chosen(len(nodes))
+        if n_chosen < len(nodes):
+            draw = random.Random(f"{self._seed}/{episode!r}/{server_round}")
+            nodes = sorted(draw.sample(nodes, n_chosen))
+        number = episode if isinstance(episode, int) else 0
+        self._round = _Round(number, server_round, vector, tuple(nodes), len(eligible))
+        config["server-round"] = server_round
+        if self.client_correction.proximal:
+            config[PROXIMAL] = self.client_correction.proximal
+        if self.client_correction.uses_variates:
+            arrays[VARIATE] = Array(self._variate(len(vector)))
+            if self._variate_at is not None:
+                arrays[VARIATE_AT] = Array(self._variate_at)
+                self._variate_at = None
+        content = RecordDict({ARRAYS: arrays, CONFIG: config})
+        ttl, group_id = self.reply_timeout_s, self._round.group_id
+        return [
+            Message(content, node, MessageType.TRAIN, ttl=ttl, group_id=group_id) for node in nodes
+        ]
+
+    def _eligible(self, grid: Grid) -> set[int]:
+        connected = set(grid.get_node_ids())
+        return connected if self.nodes is None else connected & set(self.nodes)
+
+    def _n_chosen(self, n_nodes: int) -> int:
+        return max(1, round(self._fraction_train * n_nodes))
+
+    def _n_liars(self, n_asked: int) -> int:
+        if self._n_byzantine is not None:
+            return self._n_byzantine
+        return math.floor(self._byzantine_share * n_asked + 1e-9)  # 0.29 * 100 is 28.999...
+
+    def _variate(self, n_params: int) -> NDArray[np.float32]:
+        known = self._memory.variate
+        return np.zeros(n_params, dtype=np.float32) if known is None else known
+
+    # --- aggregating ----------------------------------------------------------------------------
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Add the server's step to the global vector.
+
+        Where there are too few usable replies for the rule, or what comes out is not finite, the
+        round is skipped: the vector and all memory stay as they are and nothing is returned.
+        """
+        asked = self._asked()
+        results, refusals = screen(
+            replies,
+            asked=asked.asked,
+            group_id=asked.group_id,
+            n_params=len(asked.vector),
+            n_parts=self.client_correction.n_parts,
+            max_norm_ratio=self._max_norm_ratio,
+        )
+        for refusal in refusals:
+            log(WARNING, "round %s: node %s: %s", server_round, *refusal)
+        n_byzantine = self._n_liars(len(asked.asked))
+        least = max(self._least_replies, self._rule.least_clients(n_byzantine))
+        if len(results) < least:
+            return self._skip(
+                results,
+                refusals,
+                f"{len(results)} usable replies of {len(asked.asked)} nodes asked, and "
+                f"{self._rule.name} needs {least} to withstand {n_byzantine} liars",
+            )
+        nodes = [result.node_id for result in results]
+        try:
+            aggregation = self.combine(
+                np.stack([result.update for result in results]),
+                weights=self._weights(results),
+                nodes=nodes,
+            )
+            memory, step = self._step(aggregation, len(results))
+        except (ValueError, ArithmeticError) as error:
+            return self._skip(results, refusals, f"{self._rule.name} cannot be applied: {error}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            vector = asked.vector + step
+        if not all(np.isfinite(values).all() for values in (vector, aggregation.update)):
+            return self._skip(results, refusals, "the aggregate is not finite")
+        self._memory = memory
+        loss = self._loss(results)
+        norm = float(np.linalg.norm(step.astype(np.float64)))
+        shares = dict(zip(nodes, aggregation.weights.tolist(), strict=False))
+        self.last_round = RoundReport(len(results), tuple(refusals), loss, norm, shares)
+        return ArrayRecord({VECTOR: Array(vector)}), MetricRecord(
+            {"loss": loss, "update-norm": norm}
+        )
+
+    def combine(
+        self,
+        updates: NDArray[np.float32],
+        *,
+        weights: NDArray[np.float64] | None = None,
+        nodes: Sequence[int] | None = None,
+    ) -> Aggregation:
+        """What the rule makes of updates in the present round; nothing is remembered of it.
+
+        Parameters
+        ----------
+        updates : float32 of shape (n_clients, n_params), or 2 * n_params with control variates
+        nodes : sequence of int or None
+            Who sent them; None for the nodes asked, of which there must then be as many.
+
+        Raises
+        ------
+        ValueError
+            As the rule.
+        """
+        asked = self._asked()
+        n_params = len(asked.vector)
+        scale = variate_scale(updates, n_params) if self.client_correction.uses_variates else 1.0
+        anchors = None
+        if self.needs_root:
+            anchors = {ROOT: _scaled(self._root(asked.vector), n_params, scale)}
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self._rule(
+                _scaled(updates, n_params, scale),
+                weights=weights,
+                n_byzantine=self._n_liars(len(asked.asked)),
+                state=_scaled_state(self._memory.rule, n_params, scale),
+                rng=np.random.default_rng([self._seed, asked.episode, asked.number]),
+                anchors=anchors,
+                client_ids=[_signed(node) for node in (asked.asked if nodes is None else nodes)],
+            )
+        return Aggregation(
+            _scaled(found.update, n_params, 1.0 / scale),
+            lambda: found.weights,
+            _scaled_state(found.state, n_params, 1.0 / scale),
+        )
+
+    def _step(
+        self, aggregation: Aggregation, n_results: int
+    ) -> tuple[_Memory, NDArray[np.float32]]:
+        """What is remembered for the next round, and what is added to the vector (n_params,)."""
+        asked = self._asked()
+        n_params = len(asked.vector)
+        update, variate = aggregation.update[:n_params], self._memory.variate
+        state = self._memory.optimiser
+        with np.errstate(over="ignore", invalid="ignore"):
+            step, state = self._optimiser.apply(
+                update, self._optimiser.init(n_params) if state is None else state
+            )
+            if self.client_correction.uses_variates:
+                share = n_results / asked.n_eligible
+                heard = aggregation.update[n_params:]
+                variate = next_variate(self._variate(n_params), heard, share)
+        return _Memory(aggregation.state, state, variate), step
+
+    def _asked(self) -> _Round:
+        if self._round is None:
+            raise RuntimeError("aggregate_train was called before configure_train.")
+        return self._round
+
+    def _root(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.root_update is None:
+            raise ConfigurationError(
+                f"strategy.rule={self._rule.name} compares updates with one of trusted data: set "
+                "the strategy's root_update, or evaluation.public_bars in a run of fedtrade."
+            )
+        return np.asarray(self.root_update(vector), dtype=np.float32)
+
+    def _weights(self, results: Sequence[LocalResult]) -> NDArray[np.float64] | None:
+        """Numbers of examples up to the largest one that is believed; None if all count alike."""
+        if self._weights_by == "equal":
+            return None
+        n_examples = np.array([result.n_examples for result in results], dtype=np.float64)
+        return capped_weights(n_examples, self._max_weight_ratio)
+
+    def _loss(self, results: Sequence[LocalResult]) -> float:
+        """The mean of the reported losses, without as many extremes as there may be liars."""
+        if not results:
+            return float("nan")
+        losses = np.array([result.loss for result in results])
+        weights = self._weights(results)
+        return trimmed_average(
+            losses,
+            np.ones(len(results)) if weights is None else weights,
+            self._n_liars(len(self._asked().asked)),
+        )
+
+    def _skip(
+        self, results: Sequence[LocalResult], refusals: Sequence[Refusal], reason: str
+    ) -> tuple[None, None]:
+        log(WARNING, "round %s: %s; the model is kept.", self._asked().number, reason)
+        loss = self._loss(results)
+        self.last_round = RoundReport(len(results), tuple(refusals), loss, 0.0, skipped=reason)
+        return None, None
+
+    def summary(self) -> None:
+        """Log the strategy's settings."""
+        log(
+            INFO,
+            "\t└──> Robust aggregation of updates by %s: fraction %.2f, weights %s",
+            self._rule.name,
+            self._fraction_train,
+            self._weights_by,
+        )
+
+
+def _scaled(rows: NDArray[np.float32], n_params: int, scale: float) -> NDArray[np.float32]:
+    """Rows (..., n) with what is behind the first `n_params` columns scaled."""
+    if scale == 1.0:
+        return rows
+    scaled = rows.copy()
+    scaled[..., n_params:] *= np.float32(scale)
+    return scaled
+
+
+def _scaled_state(state: RuleState | None, n_params: int, scale: float) -> RuleState | None:
+    """A rule's state with its rows scaled as `_scaled` does."""
+    if state is None or scale == 1.0:
+        return state
+    rows = (state.previous, state.history)
+    previous, history = (None if r is None else _scaled(r, n_params, scale) for r in rows)
+    return replace(state, previous=previous, history=history)
+
+
+def _signed(node: int) -> int:
+    """A node's id, of 64 bits without a sign, as a number that an int64 holds."""
+    return node - 2**64 if node >= 2**63 else node
+
+
+def _built(value: T | Mapping[str, Any], kind: type[T], name: str) -> T:
+    """The value itself, or what the settings of one give.
+
+    Raises
+    ------
+    ConfigurationError
+        If that is something else.
+    """
+    made: Any = value
+    if isinstance(value, Mapping):
+        made = build(Component.model_validate(dict(value)), f"strategy.{name}")
+    if not isinstance(made, kind):
+        raise ConfigurationError(f"strategy.{name} must be a {kind.__name__}, got {made!r}.")
+    return made
+
+
+def _check_range(name: str, value: object, is_inside: bool, range_text: str) -> None:
+    if not is_inside:
+        raise ValueError(f"{name} must be {range_text}, got {value!r}.")
