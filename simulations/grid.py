@@ -13,7 +13,7 @@ silently drop (to nobody, from somebody else, not a Message) is an error reply t
 
 import random
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -290,6 +290,7 @@ def simulate(
     n_workers: int = 0,
     workers: WorkerKind = "threads",
     log_level: int = QUIET,
+    around: Callable[[Grid], Grid] | None = None,
 ) -> Context:
     """Run a ServerApp with its participants in this process and return the server's context.
 
@@ -306,6 +307,8 @@ def simulate(
         What the server's context starts with; it is used as it is, not copied.
     log_level : int
         Flower's messages below this level (of `logging`) are dropped.
+    around : callable or None
+        Wraps the grid before the ServerApp gets it.
 
     The other parameters, and the errors, are those of `InProcessGrid`; what the ServerApp raises
     passes through.
@@ -328,7 +331,7 @@ def simulate(
         run_config=dict(run_config or {}),
     )
     with flower_log_level(log_level), global_seed(seed), grid:
-        app(grid, context)
+        app(grid if around is None else around(grid), context)
     return context
 
 

@@ -1,10 +1,12 @@
-"""The runtime `inprocess`: all participants in this process, without Ray."""
+"""The runtime `inprocess`: all participants in this process, without Ray; some of them may lie."""
 
+from functools import partial
 from typing import Literal
 
 from fedtrade.errors import ConfigurationError
 from fedtrade.holdings import with_participants
 from fedtrade.settings import Settings
+from simulations.attacks.cast import Cast
 from simulations.grid import simulate
 
 __all__ = ["run"]
@@ -37,12 +39,15 @@ def run(
             f"runtime.workers must be 'processes' or 'threads', got {workers!r}."
         )
     settings = with_participants(settings)
+    cast = Cast.of(settings)
+    poisons_data = cast is not None and cast.poisons_data
     simulate(
         "strategies.server_app:app",
-        "clients.client_app:app",
+        "simulations.attacks.poisoned_app:app" if poisons_data else "clients.client_app:app",
         n_participants=settings.federation.n_participants or 1,
         run_config={"settings": settings.to_json()},
         seed=settings.seed,
         n_workers=n_workers,
         workers=workers,
+        around=None if cast is None else partial(cast.on, settings=settings),
     )

@@ -70,9 +70,16 @@ def run(settings: Settings, *, n_cpus: float = 1) -> None:
 
     Raises
     ------
+    ConfigurationError
+        If some participants shall lie.
     FedtradeError
         As `run_apps`.
     """
+    if settings.attack is not None:
+        raise ConfigurationError(
+            f"attack._target_={settings.attack.target} needs all replies of a round in one place; "
+            "use runtime=inprocess (or attack=none)."
+        )
     settings = with_participants(settings)
     run_apps(
         settings_json=settings.model_copy(

@@ -237,7 +237,8 @@ KINDS: Mapping[str, Damage] = {
 """Kinds of damage by name; not all of them make a reply unusable."""
 
 AN_ERROR = "an error"
-A_DUPLICATE = "a duplicate"
+ANOTHER_GROUP = "another group"
+ALL_KINDS = (*KINDS, AN_ERROR, ANOTHER_GROUP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +248,8 @@ class Malformed(ReplyAttack):
     Parameters
     ----------
     kinds : sequence of str or None
-        Which of `KINDS`, and of "an error" (instead of content); None takes all.
+        Which of `KINDS`, "an error" (instead of content) and "another group" (the group id of a
+        round before, as if the reply came late); None takes all.
     copies : int
         How often a liar's reply arrives, at least 1.
     """
@@ -257,20 +259,23 @@ class Malformed(ReplyAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = [kind for kind in self.kinds or () if kind not in KINDS and kind != AN_ERROR]
+        unknown = [kind for kind in self.kinds or () if kind not in ALL_KINDS]
         if unknown or (self.kinds is not None and not self.kinds):
             named = repr(unknown[0]) if unknown else "none"
-            raise ValueError(f"kinds must be of {', '.join(KINDS)}, {AN_ERROR}; got {named}.")
+            raise ValueError(f"kinds must be of {', '.join(ALL_KINDS)}; got {named}.")
         if self.copies < 1:
             raise ValueError(f"copies must be at least 1, got {self.copies}.")
 
     def tamper(self, reply: Message, rng: np.random.Generator) -> Message:
         """See the class."""
-        kinds = self.kinds or (*KINDS, AN_ERROR)
+        kinds = self.kinds or ALL_KINDS
         kind = kinds[int(rng.integers(len(kinds)))]
         if kind == AN_ERROR:
             error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "no reason at all")
             return make_message(copy_metadata(reply.metadata), error=error)
         damaged = copy_message(reply)
-        KINDS[kind](damaged.content)
+        if kind == ANOTHER_GROUP:
+            damaged.metadata.__dict__["_group_id"] = "a round before"
+        else:
+            KINDS[kind](damaged.content)
         return damaged

@@ -82,7 +82,7 @@ class Mimic(UpdateAttack):
 
 def _leading(centred: NDArray[np.float64]) -> NDArray[np.float64]:
     """The direction in which the rows vary most; of identical rows, none."""
-    z = centred[int(np.square(centred).sum(axis=1).argmax())]
+    z: NDArray[np.float64] = centred[int(np.square(centred).sum(axis=1).argmax())]
     for _ in range(_N_POWER):
         z = _unit(centred.T @ (centred @ z))
     return z

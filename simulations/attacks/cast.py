@@ -1,0 +1,73 @@
+"""Who lies in a run, and how: from the settings."""
+
+from dataclasses import dataclass
+
+from flwr.serverapp import Grid
+
+from fedtrade.components import build
+from fedtrade.errors import ConfigurationError
+from fedtrade.settings import Component, Settings
+from simulations.attacks.attack import Attack, DataAttack
+from simulations.attacks.attacked_grid import AttackedGrid
+from simulations.attacks.attackers import choose_attackers
+from simulations.attacks.known_rule import known_rule
+
+__all__ = ["Cast"]
+
+_RISK = "fedtrade.tasks.risk.Risk"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The attack of a run and the numbers of the participants that play it."""
+
+    attack: Attack
+    attackers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Cast | None":
+        """From settings with their number of participants; None if everybody is honest.
+
+        Raises
+        ------
+        ConfigurationError
+            If the attack is none, its share is less than one participant, or it poisons data of a
+            task that cannot be poisoned.
+        """
+        if settings.attack is None:
+            return None
+        attack = _built(settings.attack)
+        n_participants = settings.federation.n_participants or 1
+        attackers = choose_attackers(n_participants, attack.share, settings.seed)
+        if not attackers and attack.share > 0.0:
+            raise ConfigurationError(
+                f"attack.share={attack.share:g} of {n_participants} participants is less than one; "
+                f"use attack.share={1 / n_participants:.4f} or more, or attack=none."
+            )
+        cast = cls(attack, attackers)
+        if cast.poisons_data and settings.task.target != _RISK:
+            raise ConfigurationError(
+                f"{settings.attack.target} poisons training examples of task=risk only, not of "
+                f"{settings.task.target}; choose an attack on updates."
+            )
+        return cast
+
+    @property
+    def poisons_data(self) -> bool:
+        """Whether liars need a client of their own."""
+        return isinstance(self.attack.played, DataAttack)
+
+    def on(self, grid: Grid, settings: Settings) -> AttackedGrid:
+        """The grid with these liars on it; the adversary knows the rule of the settings."""
+        rule = known_rule(settings.strategy, settings.seed)
+        return AttackedGrid(grid, self.attack, self.attackers, seed=settings.seed, aggregate=rule)
+
+
+def _built(component: Component) -> Attack:
+    attack = build(component, "attack")
+    if not isinstance(attack, Attack):
+        raise ConfigurationError(
+            f"attack._target_={component.target} must make a simulations.attacks.Attack, got "
+            f"{type(attack)}."
+        )
+    return attack
