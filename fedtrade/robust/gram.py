@@ -21,6 +21,7 @@ FAR = 1e3
 """A ratio of squared distances, to the centre and to the others, that single precision can bear."""
 
 N_PROBES = 101
+CACHED_ELEMENTS = 1 << 17
 CHEAP_LOOKS = 12
 """The matrix costs about as much as n / 12 looks at the rows themselves."""
 
@@ -103,20 +104,24 @@ class Gram:
         """Where an anchor stands."""
         return self.n_clients + self.anchors.index(anchor)
 
-    def squared_distances(self, clients: slice = slice(None)) -> NDArray[np.floating]:
-        """From some clients to all, a fresh array of shape (n_some, n_clients).
+    def squared_distances(self, clients: slice = slice(None)) -> NDArray[np.float32]:
+        """From some clients, a slice of step one, to all; a fresh array (n_some, n_clients).
 
-        Zero from a client to itself, infinite where it is not known.
+        Zero from a client to itself, infinite where it is too large for single precision.
         """
         n = self.n_clients
         squares = self.products.diagonal()[:n]
+        asked = np.arange(n)[clients]
+        found = np.empty((len(asked), n), dtype=np.float32)
+        height = max(1, CACHED_ELEMENTS // n)
         with np.errstate(over="ignore", invalid="ignore"):
-            found: NDArray[np.floating] = self.products[:n, :n][clients] * squares.dtype.type(-2.0)
-            found += squares[clients, None]
-            found += squares
-        np.maximum(found, 0.0, out=found)
-        own = np.arange(n)[clients]
-        found[np.arange(len(own)), own] = 0.0
+            for start in range(0, len(asked), height):
+                here = asked[start : start + height]
+                part = self.products[here[0] : here[-1] + 1, :n] * squares.dtype.type(-2.0)
+                part += squares[here, None]
+                part += squares
+                found[start : start + height] = np.maximum(part, 0.0, out=part)
+        found[np.arange(len(asked)), asked] = 0.0
         return found
 
     def distances_to(self, coefficients: NDArray[np.floating]) -> NDArray[np.float64]:

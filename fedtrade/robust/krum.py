@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from fedtrade.robust.bounds import at_least_two
 from fedtrade.robust.gram import Gram
+from fedtrade.robust.parallel import each_part
 from fedtrade.robust.step import GramStep, StepState
 
 __all__ = ["Krum", "krum_bound", "krum_scores"]
 
-BLOCK_ELEMENTS = 1 << 22
+BLOCK_ELEMENTS = 1 << 20
 
 
 def krum_bound(n_byzantine: int) -> int:
@@ -30,13 +31,18 @@ def krum_scores(gram: Gram) -> NDArray[np.float64]:
     n_near = n - gram.n_byzantine - 2
     scores = np.empty(n)
     height = max(1, BLOCK_ELEMENTS // n)
-    for start in range(0, n, height):
-        clients = slice(start, min(start + height, n))
-        distances = gram.squared_distances(clients)
-        own = np.arange(clients.start, clients.stop)
-        distances[own - start, own] = np.inf
-        distances.partition(n_near - 1, axis=1)
-        scores[clients] = distances[:, :n_near].sum(axis=1)
+
+    def work(part: slice) -> None:
+        for start in range(part.start, part.stop, height):
+            clients = slice(start, min(start + height, part.stop))
+            distances = gram.squared_distances(clients)
+            own = np.arange(clients.start, clients.stop)
+            distances[own - start, own] = np.inf
+            distances.partition(n_near - 1, axis=1)
+            scores[clients] = distances[:, :n_near].sum(axis=1, dtype=np.float64)
+
+    _ = gram.products  # computed before the threads ask for it
+    each_part(n, n * n, work)
     return scores
 
 

@@ -17,6 +17,8 @@ __all__ = ["NearestNeighbourMixing"]
 class NearestNeighbourMixing(GramStep):
     """A mixer: each row becomes the mean of the n - f rows nearest to it, itself included.
 
+    Rows that are equally far all count, as the last of the n - f does.
+
     Allouah et al. (2023), "Fixing by mixing: a recipe for optimal Byzantine ML under
     heterogeneity", algorithm 2, https://arxiv.org/abs/2302.01772.
     """
@@ -36,9 +38,10 @@ class NearestNeighbourMixing(GramStep):
     def __call__(
         self, gram: Gram, state: StepState, rng: np.random.Generator
     ) -> tuple[NDArray[np.floating], StepState]:
-        """1 / (n - f) for neighbours."""
+        """Equal shares of the neighbours."""
+        distances = gram.squared_distances()
         n_near = gram.n_clients - gram.n_byzantine
-        near = np.argpartition(gram.squared_distances(), n_near - 1, axis=1)[:, :n_near]
-        mixing = np.zeros((gram.n_clients, gram.n_clients), dtype=np.float32)
-        np.put_along_axis(mixing, near, np.float32(1.0 / n_near), axis=1)
+        reach = np.partition(distances, n_near - 1, axis=1)[:, n_near - 1]
+        mixing = (distances <= reach[:, None]).astype(np.float32)
+        mixing /= mixing.sum(axis=1, keepdims=True)
         return gram.mixing(mixing), state

@@ -66,7 +66,9 @@ class Rows:
     def squared_norms(self) -> NDArray[np.float64]:
         """Of clients, anchors and origin, shape (n_rows + 1,); infinite where they overflow."""
         with np.errstate(over="ignore"):
-            parts = each_part(self.updates.shape[1], self.updates.size, self._squares)
+            if self._added is None:
+                return np.concatenate([_squares(self.updates), _squares(self.public)])
+            parts = each_part(self.updates.shape[1], self.updates.size, self._added_squares)
         total: NDArray[np.float64] = np.sum(parts, axis=0)
         return total
 
@@ -116,11 +118,10 @@ class Rows:
             products = products / (scales.astype(np.float64) * scales[:, None])
         return products
 
-    def _squares(self, columns: slice) -> NDArray[np.float64]:
+    def _added_squares(self, columns: slice) -> NDArray[np.float64]:
         total = np.zeros(self.n_clients + len(self.public))
         for clients, public in self._blocks(columns, None, None):
-            squares = [np.einsum("ij,ij->i", block, block) for block in (clients, public)]
-            total += np.concatenate(squares)
+            total += np.concatenate([_squares(clients), _squares(public)])
         return total
 
     def _added_up(
@@ -174,3 +175,8 @@ class Rows:
         most = LARGEST_NORM / np.sqrt(n_params)
         scales: NDArray[np.float32] = (most / np.maximum(peaks, most)).astype(np.float32)
         return scales
+
+
+def _squares(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    return squares
