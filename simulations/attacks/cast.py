@@ -1,8 +1,10 @@
 """Who lies in a run, and how: from the settings."""
 
 from dataclasses import dataclass
+from logging import INFO
 
 from flwr.serverapp import Grid
+from flwr.supercore import log
 
 from fedtrade.components import build
 from fedtrade.errors import ConfigurationError
@@ -59,6 +61,8 @@ class Cast:
 
     def on(self, grid: Grid, settings: Settings) -> AttackedGrid:
         """The grid with these liars on it; the adversary knows the rule of the settings."""
+        numbers = ", ".join(str(number) for number in self.attackers) or "nobody"
+        log(INFO, "%s: the participants that lie are %s", type(self.attack).__name__, numbers)
         rule = known_rule(settings.strategy, settings.seed)
         return AttackedGrid(grid, self.attack, self.attackers, seed=settings.seed, aggregate=rule)
 
