@@ -29,6 +29,7 @@ def make_outcome() -> EpisodeOutcome:
             0: Evaluation(("a", "b"), BARS, rng.normal(size=(2, 4)), rng.normal(size=(1, 2, 2))),
             12: Evaluation(("a",), BARS, np.ones((1, 4)), np.full((1, 1, 2), np.nan), path),
         },
+        strategy_state={"rule/history": rng.normal(size=(2, 3)), "variate": np.ones(2, np.float32)},
         is_finished=True,
     )
 
@@ -42,6 +43,10 @@ def test_everything_comes_back_bit_for_bit() -> None:
     assert found.failures == outcome.failures
     for name, values in outcome.shared.items():
         assert found.shared[name].tobytes() == values.tobytes()
+    assert list(found.strategy_state) == list(outcome.strategy_state)
+    for name, values in outcome.strategy_state.items():
+        assert found.strategy_state[name].tobytes() == values.tobytes()
+        assert found.strategy_state[name].dtype == values.dtype
     assert list(found.models) == list(outcome.models)
     for arm, model in outcome.models.items():
         assert found.models[arm].vector.tobytes() == model.vector.tobytes()

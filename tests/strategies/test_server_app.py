@@ -28,6 +28,7 @@ Make = Callable[..., Settings]
 Results = dict[str, Any]
 Tamper = Callable[[Message], Message]
 
+ROOT = Path(__file__).parents[2]
 NAIVE = {"ewma_t6", "har_mix_t6", "fhs", "gjr_garch_t"}
 ALONE = {"local_default", "local_tuned", "local_nowcast"}
 ARMS = NAIVE | ALONE | {"federated", "frozen_nowcast", "pooled"}
@@ -254,6 +255,38 @@ def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(
     assert _run(settings.model_copy(update={"resume": True})) == reference[1]
 
 
+# Whatever remembers something, each with what it remembers.
+MEMORIES = {
+    "clipping": ["strategy=robust", "strategy.rule=centered_clipping"],
+    "history": ["strategy=robust", "strategy.rule=foolsgold", "strategy.byzantine_share=0"],
+    "FedAdam": ["strategy=fedadam"],
+    "FedYogi": ["strategy=fedyogi", "strategy.fraction_train=0.5"],
+    "FedAvgM and bucketing": [
+        "strategy=fedavgm",
+        "strategy.weights=equal",
+        'strategy.rule="bucketing(2)+median"',
+    ],
+    "SCAFFOLD": ["strategy=scaffold"],
+    "SCAFFOLD and clipping": ["strategy=scaffold", "strategy.rule=nnm+centered_clipping"],
+}
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize("name", MEMORIES)
+def test_what_a_strategy_remembers_is_resumed_bit_for_bit(tiny: Make, name: str) -> None:
+    """Cut off between two rounds and between two episodes."""
+    overrides = [*MEMORIES[name], "evaluation.n_origins=1", "federation.rounds=3"]
+    whole = _run(tiny(*overrides))
+    assert {entry["n_replies"] for entry in whole["rounds"]} <= {2, 4}
+    for n_calls in (2, 4):
+        settings = tiny(*overrides)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            _cut_off(monkeypatch, RobustAggregation, "aggregate_train", n_calls)
+            with pytest.raises(KeyboardInterrupt):
+                _run(settings)
+        assert _run(settings.model_copy(update={"resume": True})) == whole
+
+
 @pytest.mark.usefixtures("light")
 def test_finished_episodes_are_not_run_again(
     reference: tuple[Settings, Results], monkeypatch: pytest.MonkeyPatch
@@ -311,6 +344,71 @@ def test_a_run_is_not_resumed_on_changed_data(tiny: Make, tmp_path: Path) -> Non
     holdings._loaded.cache_clear()  # as a new process
     with pytest.raises(CheckpointError, match="`data` names has changed"):
         _run(settings.model_copy(update={"resume": True}))
+
+
+# --- strategies ---------------------------------------------------------------------------------
+
+PRESETS = sorted(path.stem for path in (ROOT / "conf" / "strategy").glob("*.yaml"))
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize(
+    ("preset", "task"),
+    [*((preset, "risk") for preset in PRESETS), ("fedprox", "signal"), ("scaffold", "signal")],
+)
+def test_every_preset_trains(tiny: Make, preset: str, task: str) -> None:
+    """And to a model of its own: no option is without effect."""
+    vectors = []
+    for strategy in (preset, "federated_averaging"):
+        settings = tiny(f"strategy={strategy}", f"task={task}", "evaluation.n_origins=1")
+        results = _run(settings)
+        assert results["failures"] == []
+        assert {entry["n_replies"] for entry in results["rounds"]} == {4}
+        assert all(entry["update_norm"] > 0.0 for entry in results["rounds"])
+        vectors.append(read_model(Path(settings.out) / "model.safetensors").model.vector)
+    assert np.isfinite(vectors[0]).all()
+    is_same = vectors[0].tobytes() == vectors[1].tobytes()
+    assert is_same == (preset == "federated_averaging")
+
+
+@pytest.mark.usefixtures("light")
+def test_a_public_sample_is_the_root_of_trust(tiny: Make) -> None:
+    overrides = ["strategy=robust", "evaluation.n_origins=1", "strategy.byzantine_share=0.25"]
+    results = _run(tiny(*overrides, "strategy.rule=fltrust"))
+    assert results["failures"] == []
+    assert all(entry["update_norm"] > 0.0 for entry in results["rounds"])
+
+
+@pytest.mark.usefixtures("light")
+def test_a_skipped_round_is_in_the_results(tiny: Make) -> None:
+    """Two liars of four send NaN: trimming one needs three."""
+    settings = tiny(
+        "strategy=robust",
+        "strategy.rule=trimmed_mean",
+        "strategy.byzantine_share=0.25",
+        "evaluation.n_origins=1",
+        "federation.rounds=1",
+    )
+
+    class _Two(_Tampered):
+        def __call__(self, message: Message, context: Context) -> Message:
+            reply = honest(message, context)
+            is_bad = context.node_config["partition-id"] in (1, 2)
+            is_train = message.metadata.message_type == "train"
+            return self._tamper(reply) if is_bad and is_train else reply
+
+    bad = _replaced("update", np.full(17, np.nan, np.float32))
+    results = _run(settings, _Two("train", bad))
+    skipped = [e["reason"] for e in results["failures"] if e["participant"] == "-1"]
+    expected = (
+        "the round is skipped: 2 usable replies of 4 nodes asked, and trimmed_mean needs 3 to "
+        "withstand 1 liars"
+    )
+    assert skipped == [expected] * 2
+    assert {e["participant"] for e in results["failures"]} == {"-1", "1", "2"}
+    assert [entry["update_norm"] for entry in results["rounds"]] == [0.0]
+    model = read_model(Path(settings.out) / "model.safetensors").model
+    np.testing.assert_array_equal(model.vector, Risk(Linear).initial(0))
 
 
 # --- bad participants ---------------------------------------------------------------------------
