@@ -11,17 +11,21 @@ from flwr.serverapp import Grid
 
 from clients.participant import Participant
 from fedtrade.components import build
+from fedtrade.corrections import Correction
 from fedtrade.errors import ConfigurationError
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.report.results import read_results
 from fedtrade.settings import Settings
-from fedtrade.tasks.task import Model, Sample
+from fedtrade.tasks.task import LocalUpdate, Model, Sample
 from fedtrade.wire import (
     CALENDAR,
     DESCRIBE,
+    PROXIMAL,
     SHARED_PREFIX,
     SUM,
     SUM_NAME,
+    VARIATE,
+    VARIATE_AT,
     VECTOR,
     EpisodeRecord,
     bars_of,
@@ -142,6 +146,88 @@ def test_an_update_carries_no_prices(
     assert [set(answer) for answer in arrays] == [{"update"}] * 4
     assert {tuple(m.content["metrics"]) for m in messages} == {("num-examples", "loss")}
     assert all(len(m.content["config"]) == 0 for m in messages)
+
+
+# --- corrections --------------------------------------------------------------------------------
+
+
+def test_a_pull_to_the_global_vector_is_asked_for_in_the_config(
+    grid: Grid, settings: Settings, calendar: np.ndarray, episode: EpisodeRecord
+) -> None:
+    task, samples = build_task(settings), _samples(settings, episode, calendar)
+    shared, vector = _shared(settings, samples), task.initial(0) + np.float32(0.05)
+    sent = _sent(shared, calendar) | {VECTOR: vector}
+    answers, _, _ = _ask(grid, "train", sent, episode.to_config() | {PROXIMAL: 3.0})
+    for answer, sample in zip(answers, samples, strict=True):
+        expected = task.train(vector, sample, shared, correction=Correction(3.0))
+        np.testing.assert_array_equal(answer["update"], expected.update)
+        assert (answer["update"] != task.train(vector, sample, shared).update).any()
+
+
+def test_a_participant_remembers_its_variate_within_an_episode(
+    grid: Grid, settings: Settings, calendar: np.ndarray, episode: EpisodeRecord
+) -> None:
+    """It is sent behind the update, and corrects the training of the next round."""
+    task, samples = build_task(settings), _samples(settings, episode, calendar)
+    shared, first = _shared(settings, samples), task.initial(0)
+    second, server = first + np.float32(0.05), np.full(17, 0.01, dtype=np.float32)
+
+    def sent(vector: np.ndarray, **others: np.ndarray) -> Arrays:
+        arrays = {VECTOR: vector, VARIATE: server} | others
+        return _sent(shared, calendar) | arrays
+
+    config = episode.to_config()
+    answers, _, _ = _ask(grid, "train", sent(first), config)
+    own = [task.train(first, sample, shared) for sample in samples]
+    for answer, plain in zip(answers, own, strict=True):
+        assert plain.gradient is not None
+        np.testing.assert_array_equal(answer["update"][:17], plain.update)
+        np.testing.assert_array_equal(answer["update"][17:], plain.gradient)
+
+    answers, _, _ = _ask(grid, "train", sent(second), config)
+    corrected = []
+    for sample, plain in zip(samples, own, strict=True):
+        correction = Correction(shift=server - plain.gradient)
+        corrected.append(task.train(second, sample, shared, correction=correction))
+    for answer, expected in zip(answers, corrected, strict=True):
+        np.testing.assert_array_equal(answer["update"][:17], expected.update)
+        assert expected.gradient is not None
+        np.testing.assert_array_equal(answer["update"][17:], expected.gradient)
+
+    # Another episode begins anew, or where the server says after an interruption.
+    other = EpisodeRecord(1, *list(config.values())[1:]).to_config()
+    answers, _, _ = _ask(grid, "train", sent(second, **{VARIATE_AT: first}), other)
+    for answer, expected in zip(answers, corrected, strict=True):
+        np.testing.assert_array_equal(answer["update"][:17], expected.update)
+    answers, _, _ = _ask(grid, "train", sent(second), config)
+    for answer, sample in zip(answers, samples, strict=True):
+        np.testing.assert_array_equal(
+            answer["update"][:17], task.train(second, sample, shared).update
+        )
+
+
+def test_a_task_without_a_gradient_cannot_have_variates(
+    grid: Grid,
+    settings: Settings,
+    calendar: np.ndarray,
+    episode: EpisodeRecord,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = build_task(settings)
+    original = type(task).train
+
+    def train(self: Any, *args: Any, **options: Any) -> LocalUpdate:
+        return original(self, *args, **options)._replace(gradient=None)
+
+    monkeypatch.setattr(type(task), "train", train)
+    shared, vector = _shared(settings, _samples(settings, episode, calendar)), task.initial(0)
+    sent = _sent(shared, calendar) | {VECTOR: vector, VARIATE: np.zeros(17, np.float32)}
+    _, _, reasons = _ask(grid, "train", sent, episode.to_config())
+    assert len(reasons) == 4
+    assert all("control variates need the gradient" in reason for reason in reasons)
+
+
+# --- what is refused ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

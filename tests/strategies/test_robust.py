@@ -21,7 +21,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from fedtrade.errors import ConfigurationError
-from fedtrade.optimisers import fed_avg
+from fedtrade.optimisers import ServerOptimiser, fed_adam, fed_avg, fed_avg_m, fed_yogi
+from fedtrade.robust import Aggregation
 from simulations.grid import InProcessGrid
 from strategies.replies import plain_reason
 from strategies.robust import RobustAggregation, RoundReport
@@ -171,6 +172,237 @@ def test_an_aggregate_that_is_not_finite_is_dropped(grid: Grid, options: dict[st
     assert strategy.aggregate_train(1, replies) == (None, None)
     report = RoundReport(4, (), 2.0, 0.0, skipped="the aggregate is not finite")
     assert strategy.last_round == report
+
+
+# --- rules and liars ----------------------------------------------------------------------------
+
+
+def test_a_robust_rule_leaves_a_liar_out_and_tells_the_weights(grid: Grid) -> None:
+    strategy = RobustAggregation(rule="median", byzantine_share=0.25)
+    messages = _ask(strategy, grid)
+    updates = [[1.0, 0.0], [2.0, 0.0], [2.0, 0.0], [40.0, 0.0]]
+    replies = [_reply(m, update) for m, update in zip(messages, updates, strict=True)]
+    assert _vector(strategy.aggregate_train(1, replies)[0]) == [3.0, -1.0]
+    assert strategy.last_round is not None
+    weights = strategy.last_round.weights
+    assert list(weights) == [m.metadata.dst_node_id for m in messages]
+    assert weights[messages[3].metadata.dst_node_id] < weights[messages[1].metadata.dst_node_id]
+
+
+def test_a_rule_that_does_not_tell_weights_leaves_them_empty(grid: Grid) -> None:
+    strategy = averaging(rule=largest)
+    strategy.aggregate_train(1, [_reply(m) for m in _ask(strategy, grid)])
+    assert strategy.last_round is not None
+    assert strategy.last_round.weights == {}
+
+
+def test_liars_are_counted_among_those_asked_not_among_those_heard(grid: Grid) -> None:
+    """A quarter of four is one liar; three replies still bear it under the median, two do not."""
+    strategy = RobustAggregation(rule="median", byzantine_share=0.25)
+    for n_heard, is_used in ((3, True), (2, False)):
+        replies = [_reply(m, [1.0, 0.0]) for m in _ask(strategy, grid)[:n_heard]]
+        aggregate, _ = strategy.aggregate_train(1, replies)
+        assert (aggregate is not None) == is_used
+    assert strategy.last_round is not None
+    assert strategy.last_round.skipped == (
+        "2 usable replies of 4 nodes asked, and median needs 3 to withstand 1 liars"
+    )
+    assert strategy.last_round.n_replies == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "n_asked", "expected"), [(0.29, 100, 29), (0.2, 4, 0), (0.2, 5, 1), (0.1, 30, 3)]
+)
+def test_a_share_of_liars_is_rounded_down_exactly(
+    share: float, n_asked: int, expected: int
+) -> None:
+    strategy = RobustAggregation(rule="median", byzantine_share=share)
+    assert strategy._n_liars(n_asked) == expected
+
+
+def test_a_number_of_liars_comes_before_their_share(grid: Grid) -> None:
+    strategy = RobustAggregation(rule="median", byzantine_share=0.1, n_byzantine=2)
+    replies = [_reply(m) for m in _ask(strategy, grid)]
+    assert strategy.aggregate_train(1, replies) == (None, None)
+    assert strategy.last_round is not None
+    assert "needs 5 to withstand 2 liars" in strategy.last_round.skipped
+
+
+def test_with_fewer_replies_than_wanted_a_round_is_skipped(grid: Grid) -> None:
+    strategy = RobustAggregation(least_replies=3)
+    messages = _ask(strategy, grid)
+    assert strategy.aggregate_train(1, [_reply(m) for m in messages[:2]]) == (None, None)
+    assert strategy.aggregate_train(1, [_reply(m) for m in messages[:3]])[0] is not None
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("odd"), ZeroDivisionError("odd"), np.linalg.LinAlgError("odd")]
+)
+def test_a_rule_that_fails_on_numbers_costs_a_round_and_not_the_run(
+    grid: Grid, error: Exception
+) -> None:
+    def failing(updates: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        raise error
+
+    strategy = averaging(rule=failing)
+    assert strategy.aggregate_train(1, [_reply(m) for m in _ask(strategy, grid)]) == (None, None)
+    assert strategy.last_round is not None
+    assert strategy.last_round.skipped == "failing cannot be applied: odd"
+
+
+def test_a_loss_that_a_liar_made_up_does_not_drown_the_others(grid: Grid) -> None:
+    strategy = RobustAggregation(rule="median", n_byzantine=1)
+    losses = [0.2, 0.4, 0.6, -1e12]
+    replies = [_reply(m, loss=loss) for m, loss in zip(_ask(strategy, grid), losses, strict=True)]
+    strategy.aggregate_train(1, replies)
+    assert strategy.last_round is not None
+    assert strategy.last_round.loss == pytest.approx(0.3)
+
+
+def test_what_a_rule_draws_follows_from_seed_episode_and_round(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(seed: int, number: int, episode: int) -> float:
+        strategy = RobustAggregation(seed=seed)
+        found: list[float] = []
+
+        def spy(updates: np.ndarray, **options: Any) -> Aggregation:
+            found.append(options["rng"].random())
+            return Aggregation(updates[0], np.ones(len(updates)))
+
+        arrays = ArrayRecord({"vector": Array(START)})
+        config = ConfigRecord({"episode": episode})
+        messages = list(strategy.configure_train(number, arrays, config, grid))
+        monkeypatch.setattr(strategy, "_rule", _Spy(spy))
+        strategy.aggregate_train(number, [_reply(m) for m in messages])
+        return found[0]
+
+    assert drawn(0, 1, 0) == drawn(0, 1, 0)
+    assert len({drawn(0, 1, 0), drawn(1, 1, 0), drawn(0, 2, 0), drawn(0, 1, 1)}) == 4
+
+
+class _Spy:
+    name = "spy"
+
+    def __init__(self, call: Callable[..., Aggregation]) -> None:
+        self._call = call
+
+    def least_clients(self, n_byzantine: int) -> int:
+        return 1
+
+    def __call__(self, updates: np.ndarray, **options: Any) -> Aggregation:
+        return self._call(updates, **options)
+
+
+def test_combining_leaves_no_trace(grid: Grid) -> None:
+    """Asked twice, centred clipping answers alike, and the round is not influenced."""
+    strategy = RobustAggregation(rule="centered_clipping", n_byzantine=1)
+    updates = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    outcomes = []
+    for is_asked_before in (False, True):
+        strategy.restore({})
+        for number in (1, 2):
+            messages = _ask(strategy, grid, number)
+            if is_asked_before:
+                first, second = (strategy.combine(updates).update for _ in range(2))
+                assert first.tobytes() == second.tobytes()
+            replies = [_reply(m, u) for m, u in zip(messages, updates, strict=True)]
+            aggregate, _ = strategy.aggregate_train(number, replies)
+        outcomes.append(_vector(aggregate))
+    assert outcomes[0] == outcomes[1]
+
+
+# --- server optimisers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["mean", "median", "nnm+krum", "centered_clipping"])
+@pytest.mark.parametrize("optimiser", [fed_avg_m, fed_adam, fed_yogi])
+def test_any_optimiser_goes_with_any_rule(
+    grid: Grid, rule: str, optimiser: Callable[..., ServerOptimiser]
+) -> None:
+    """The step is that of the optimiser on what the rule alone gives, in both rounds."""
+    stepping = RobustAggregation(rule=rule, server_optimiser=optimiser(learning_rate=0.3))
+    plain = RobustAggregation(rule=rule)
+    state = optimiser().init(2)
+    rng = np.random.default_rng(4)
+    for number in (1, 2):
+        updates = rng.normal(size=(4, 2)).astype(np.float32)
+        steps = []
+        for strategy in (plain, stepping):
+            messages = _ask(strategy, grid, number)
+            replies = [_reply(m, u) for m, u in zip(messages, updates, strict=True)]
+            steps.append(np.array(_vector(strategy.aggregate_train(number, replies)[0])) - START)
+        expected, state = optimiser(learning_rate=0.3).apply(steps[0], state)
+        assert steps[1] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_skipped_round_leaves_all_memory_as_it_was(grid: Grid) -> None:
+    strategy = RobustAggregation(
+        rule="centered_clipping", n_byzantine=1, server_optimiser=fed_adam()
+    )
+    strategy.aggregate_train(1, [_reply(m, [1.0, 2.0]) for m in _ask(strategy, grid)])
+    before = {name: values.tolist() for name, values in strategy.state_arrays().items()}
+    assert set(before) == {"rule/previous", "optimiser/mean", "optimiser/square"}
+    strategy.aggregate_train(2, [_reply(m, [5.0, 5.0]) for m in _ask(strategy, grid, 2)[:1]])
+    assert strategy.last_round is not None
+    assert strategy.last_round.skipped
+    after = {name: values.tolist() for name, values in strategy.state_arrays().items()}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("server_optimiser", "fedtrade.corrections.fed_prox"),
+        ("client_correction", "fedtrade.optimisers.fed_adam"),
+    ],
+)
+def test_something_else_than_an_optimiser_or_a_correction_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"strategy.{name} must be a"):
+        RobustAggregation(**{name: {"_target_": value}})  # type: ignore[arg-type]
+
+
+# --- the root of trust --------------------------------------------------------------------------
+
+
+def test_fltrust_follows_those_who_point_where_the_root_does(grid: Grid) -> None:
+    """The liar points the other way; the others are scaled to the root's length of 2."""
+    strategy = RobustAggregation(rule="fltrust", byzantine_share=0.25)
+    asked_for: list[list[float]] = []
+
+    def root(vector: np.ndarray) -> np.ndarray:
+        asked_for.append(vector.tolist())
+        return np.array([2.0, 0.0], dtype=np.float32)
+
+    strategy.root_update = root
+    messages = _ask(strategy, grid)
+    updates = [[8.0, 0.0], [1.0, 0.0], [3.0, 0.0], [-30.0, 0.0]]
+    replies = [_reply(m, update) for m, update in zip(messages, updates, strict=True)]
+    assert _vector(strategy.aggregate_train(1, replies)[0]) == pytest.approx([3.0, -1.0])
+    assert asked_for == [START.tolist()]
+
+
+def test_fltrust_without_a_root_tells_what_to_set(grid: Grid) -> None:
+    strategy = RobustAggregation(rule="fltrust")
+    replies = [_reply(m) for m in _ask(strategy, grid)]
+    with pytest.raises(ConfigurationError, match=r"root_update, or evaluation\.public_bars"):
+        strategy.aggregate_train(1, replies)
+
+
+# --- senders ------------------------------------------------------------------------------------
+
+
+def test_a_node_that_was_not_asked_is_refused(grid: Grid) -> None:
+    strategy = RobustAggregation(fraction_train=0.5)
+    asked = _ask(strategy, grid)
+    nodes = {m.metadata.dst_node_id for m in asked}
+    (stranger, *_) = set(grid.get_node_ids()) - nodes
+    replies = [_reply(m, [1.0, 0.0]) for m in asked]
+    odd = _reply(asked[0], [7.0, 7.0])
+    odd.metadata.__dict__["_src_node_id"] = stranger
+    assert _vector(strategy.aggregate_train(1, [odd, *replies])[0]) == [2.0, -1.0]
+    assert strategy.last_round is not None
+    assert strategy.last_round.refusals == ((stranger, "the node was not asked in this round"),)
 
 
 # --- the choice of nodes ------------------------------------------------------------------------
