@@ -70,11 +70,17 @@ def kept_shares(
 def _blocks(
     updates: NDArray[np.float32], mixing: NDArray[np.float32] | None, part: slice
 ) -> Iterator[_Block]:
-    """Fresh blocks (n_columns, n_rows), the values of a coordinate side by side."""
+    """Blocks (n_columns, n_rows), the values of a coordinate side by side, each until the next."""
     width = max(FEWEST_COLUMNS, BLOCK_ELEMENTS // len(updates))
     if mixing is not None:  # products want more columns at a time
         width *= 8
+    n_rows = len(updates if mixing is None else mixing)
+    buffer = np.empty((min(width, part.stop - part.start), n_rows), dtype=np.float32)
     for start in range(part.start, part.stop, width):
         here = slice(start, min(start + width, part.stop))
-        rows = updates[:, here]
-        yield _Block(here, np.array(rows.T, order="C") if mixing is None else rows.T @ mixing.T)
+        rows, columns = updates[:, here], buffer[: here.stop - here.start]
+        if mixing is None:
+            np.copyto(columns, rows.T)
+        else:
+            np.matmul(rows.T, mixing.T, out=columns)
+        yield _Block(here, columns)

@@ -42,8 +42,9 @@ def each_part(n_columns: int, n_elements: int, work: Callable[[slice], T]) -> li
     parts = _parts(n_columns, n_parts)
     if n_parts == 1:
         return [work(part) for part in parts]
-    with _single_threaded_products(), ThreadPoolExecutor(n_parts) as pool:
-        return list(pool.map(work, parts))
+    with _single_threaded_products():
+        others = [_pool().submit(work, part) for part in parts[1:]]
+        return [work(parts[0]), *(other.result() for other in others)]
 
 
 def _parts(n_columns: int, n_parts: int) -> Sequence[slice]:
@@ -55,6 +56,15 @@ def _parts(n_columns: int, n_parts: int) -> Sequence[slice]:
 def _single_threaded_products() -> Iterator[None]:
     with _controller().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, n_cores() - 1), thread_name_prefix="fedtrade-robust")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @cache

@@ -66,9 +66,7 @@ class Rows:
     def squared_norms(self) -> NDArray[np.float64]:
         """Of clients, anchors and origin, shape (n_rows + 1,); infinite where they overflow."""
         with np.errstate(over="ignore"):
-            if self._added is None:
-                return np.concatenate([_squares(self.updates), _squares(self.public)])
-            parts = each_part(self.updates.shape[1], self.updates.size, self._added_squares)
+            parts = each_part(self.updates.shape[1], self.updates.size, self._part_of_squares)
         total: NDArray[np.float64] = np.sum(parts, axis=0)
         return total
 
@@ -81,6 +79,9 @@ class Rows:
 
     def mixture(self, coefficients: NDArray[np.floating]) -> NDArray[np.float32]:
         """The rows under coefficients (n_clients + n_anchors,), shape (n_params,)."""
+        if not coefficients[: self.n_clients].any():
+            only_public: NDArray[np.floating] = coefficients[self.n_clients :] @ self.public[:-1]
+            return only_public.astype(np.float32)
         if self.updates.size <= IN_DOUBLE_UP_TO:
             c = coefficients.astype(np.float64)
             public = c[self.n_clients :] @ self.public[:-1].astype(np.float64)
@@ -89,15 +90,27 @@ class Rows:
                 mixed: NDArray[np.float32] = exact.astype(np.float32)
             return mixed
         single = coefficients.astype(np.float32)
-        mixed = single[: self.n_clients] @ self.updates
-        if len(self.public) > 1:
-            mixed += single[self.n_clients :] @ self.public[:-1]
+        mixed = np.empty(self.updates.shape[1], dtype=np.float32)
+
+        def work(part: slice) -> None:
+            np.matmul(single[: self.n_clients], self.updates[:, part], out=mixed[part])
+            if len(self.public) > 1:
+                mixed[part] += single[self.n_clients :] @ self.public[:-1, part]
+
+        each_part(len(mixed), self.updates.size, work)
         return mixed
 
     def inner_products(self, vector: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of each row, the origin included, with a vector (n_params,); the rows must be plain."""
-        found = np.concatenate([self.updates @ vector, self.public @ vector])
-        return found.astype(np.float64)
+        if not vector.any():
+            return np.zeros(self.n_clients + len(self.public))
+
+        def work(part: slice) -> NDArray[np.float64]:
+            rows = (self.updates[:, part], self.public[:, part])
+            return np.concatenate([block @ vector[part] for block in rows]).astype(np.float64)
+
+        total: NDArray[np.float64] = np.sum(each_part(len(vector), self.updates.size, work), axis=0)
+        return total
 
     def products(
         self, centre: NDArray[np.float32] | None, sketch: Sketch | None
@@ -118,7 +131,10 @@ class Rows:
             products = products / (scales.astype(np.float64) * scales[:, None])
         return products
 
-    def _added_squares(self, columns: slice) -> NDArray[np.float64]:
+    def _part_of_squares(self, columns: slice) -> NDArray[np.float64]:
+        if self._added is None:
+            rows = (self.updates[:, columns], self.public[:, columns])
+            return np.concatenate([_squares(block) for block in rows])
         total = np.zeros(self.n_clients + len(self.public))
         for clients, public in self._blocks(columns, None, None):
             total += np.concatenate([_squares(clients), _squares(public)])

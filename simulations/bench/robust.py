@@ -25,6 +25,11 @@ __all__ = ["run"]
 _OURS = "fedtrade"
 _YARDSTICK = "numpy-sgemm"
 _MIB = 1024.0**2
+_TURNS = 2
+_LONG_S = 1.0
+"""What takes longer is repeated only once a turn."""
+_REST_S = 0.3
+"""Threads of the subject before go on spinning for so long."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _LARGE = {"multi_krum": {"sketch": 256}, "trimmed_mean": {}}
@@ -174,13 +179,15 @@ def _updates(n_clients: int, n_params: int) -> Any:
 def _best(subjects: dict[str, Callable[[], object]], n_repeats: int) -> dict[str, float]:
     """Least seconds of each subject; they take turns, so that a busy moment hits all alike."""
     best = dict.fromkeys(subjects, float("inf"))
-    for turn in range(n_repeats + 1):  # the first one warms up
+    for _ in range(_TURNS):
         for name, call in subjects.items():
-            if turn > 1 and best[name] > 2.0:
-                continue
-            began = time.perf_counter()
-            call()
-            best[name] = min(best[name], time.perf_counter() - began)
+            time.sleep(_REST_S)
+            for repeat in range(n_repeats + 1):  # the first one warms up
+                if repeat > 1 and best[name] > _LONG_S:
+                    break
+                began = time.perf_counter()
+                call()
+                best[name] = min(best[name], time.perf_counter() - began)
     return best
 
 
