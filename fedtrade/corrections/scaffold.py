@@ -5,6 +5,11 @@ algorithm 1 with option I, https://arxiv.org/abs/1910.06378. A participant's var
 gradient of its loss at the round's global vector; the server's c stands for the mean of all. Local
 training adds `c - c_i` to each gradient.
 
+The gradient is that of the data's loss, without the pull to the prior. That pull is known exactly,
+and differs with the length of a history on purpose: with it in the variates, newcomers (whose pull
+is thousands of times that of incumbents) would hold everybody at the prior. Where all pulls are
+equal they cancel, and nothing differs.
+
 One thing differs on purpose: what travels is c_i, not its change. The paper's server adds up
 changes for ever; under a robust rule (whose aggregates are not exact means), after a reply that was
 refused, and after a participant that lost its memory, that sum would no longer be the mean of the

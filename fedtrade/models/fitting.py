@@ -25,8 +25,7 @@ class Fit(NamedTuple):
     losses : float64 of shape (n_fits,)
         Mean loss without the pull, before the last step.
     gradients : float32 of shape (n_fits, n_params)
-        At the start, of the loss with the pull to the prior but without a correction; zero where
-        the pull is infinite.
+        Of the mean loss where each fit starts, without the pull and without a correction.
     """
 
     vectors: NDArray[np.float32]
@@ -83,9 +82,9 @@ def fit_vectors(
         losses = loss(vectors).mean(dim=-1)
         (gradient,) = torch.autograd.grad(losses.sum(), vectors)
         with torch.no_grad():
-            gradient += pull * (vectors - centre)
             if step == 0:
-                first = torch.where(free, gradient, 0.0)
+                first = gradient.clone()
+            gradient += pull * (vectors - centre)
             if correction is not None:
                 gradient += _added(correction, vectors, origin)
             gradient = torch.where(free, gradient, 0.0)  # an infinite pull holds the prior fast

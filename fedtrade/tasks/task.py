@@ -154,8 +154,8 @@ class LocalUpdate(NamedTuple):
         Mean loss at the global vector's end of training, without the pull to the prior.
     n_examples : int
     gradient : float32 of shape (n_params,) or None
-        Of the loss that is minimised, at the global vector and without a correction. Needed by
-        control variates alone.
+        Of the mean loss at the global vector, without the pull to the prior and without a
+        correction. Needed by control variates alone.
     """
 
     update: Vector

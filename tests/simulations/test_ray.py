@@ -102,11 +102,17 @@ def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.ray
 @pytest.mark.skipif(not ray_runtime.is_installed(), reason="needs the extra `ray`")
-def test_the_model_is_that_of_the_run_in_process(tiny: Callable[..., Settings]) -> None:
-    """The same settings and full participation give the same model on both runtimes."""
+@pytest.mark.parametrize("strategy", ["federated_averaging", "scaffold"])
+def test_the_model_is_that_of_the_run_in_process(
+    tiny: Callable[..., Settings], strategy: str
+) -> None:
+    """The same settings and full participation give the same model on both runtimes.
+
+    SCAFFOLD's participants remember something from round to round.
+    """
     vectors = []
     for runtime in ("ray", "inprocess"):
-        settings = tiny(f"runtime={runtime}", "federation.n_participants=2")
+        settings = tiny(f"runtime={runtime}", f"strategy={strategy}", "federation.n_participants=2")
         factory(settings.runtime, "runtime", settings=settings)()
         vectors.append(read_model(Path(settings.out) / "model.safetensors").model.vector)
     np.testing.assert_allclose(*vectors, rtol=1e-4, atol=1e-6)

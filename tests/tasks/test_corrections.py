@@ -42,13 +42,12 @@ def _prepare(market: Market, name: str, network: type, **options: float) -> Prep
     return task, sample, shared, (start + 0.1 * rng.normal(size=len(start))).astype(np.float32)
 
 
-def test_the_gradient_is_the_slope_of_the_penalised_loss(prepared: Prepared) -> None:
-    """By differences of the reported loss, to which the pull to the prior is added by hand."""
+def test_the_gradient_is_the_slope_of_the_loss_without_the_pull(prepared: Prepared) -> None:
+    """By differences of the reported loss, whose kinks make them coarse; the pull is far larger."""
     task, sample, shared, vector = prepared
     gradient = task.train(vector, sample, shared).gradient
     assert gradient is not None
     assert gradient.dtype == np.float32
-    prior = task.initial(0)
     slopes = []
     for k in range(len(vector)):
         losses = []
@@ -57,11 +56,7 @@ def test_the_gradient_is_the_slope_of_the_penalised_loss(prepared: Prepared) -> 
             moved[k] += np.float32(sign * 0.02)
             losses.append(task.train(moved, sample, shared).loss)
         slopes.append((losses[1] - losses[0]) / 0.04)
-    rest = (gradient - slopes).astype(np.float64)  # a multiple of the distance to the prior
-    distance = (vector - prior).astype(np.float64)
-    pull = rest @ distance / (distance @ distance)
-    assert pull > 0.0
-    np.testing.assert_allclose(rest, pull * distance, atol=0.01 * np.abs(gradient).max() + 2e-3)
+    np.testing.assert_allclose(gradient, slopes, atol=0.05 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize("network", [Linear, MLP])
