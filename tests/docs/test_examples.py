@@ -36,7 +36,7 @@ def run(command: str, folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", ["quickstart.md", "extending.md"])
+@pytest.mark.parametrize("page", ["quickstart.md", "extending.md", "robustness/attacks.md"])
 def test_examples_of_a_page_run_in_order(page: str, tmp_path: Path) -> None:
     panel = sp500(start="2021-01-01").select(["AAPL", "JPM", "KO", "XOM"])
     prices = pd.DataFrame(panel.close, columns=list(panel.assets))
@@ -56,7 +56,7 @@ def test_examples_of_a_page_run_in_order(page: str, tmp_path: Path) -> None:
 def test_the_pages_show_only_commands_that_exist() -> None:
     """A page that names a verb of the Makefile names one that is there."""
     verbs = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     named = {verb for page in pages for verb in re.findall(r"`make ([\w-]+)`", page.read_text())}
     assert named
     assert named <= verbs
