@@ -161,7 +161,7 @@ def _attack(cell: Cell) -> Attack | None:
     if cell.attack_options is None:
         return None
     options = {k: v for k, v in cell.attack_options.options.items() if k != "share"}
-    component = Component(target=cell.attack_options.target, **options)
+    component = Component.model_validate({"_target_": cell.attack_options.target, **options})
     attack = build(component, f"attack {cell.attack}", share=cell.share)
     if not isinstance(attack, Attack):
         raise ConfigurationError(

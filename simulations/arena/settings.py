@@ -42,7 +42,7 @@ class _Choice(_Record):
         """What is behind the name, if that is said here."""
         if self.target is None:
             return None
-        return Component(target=self.target, **(self.model_extra or {}))
+        return Component.model_validate({"_target_": self.target, **(self.model_extra or {})})
 
     @model_validator(mode="after")
     def _check_options(self) -> "_Choice":
@@ -78,7 +78,7 @@ class Definition(Component):
     @property
     def component(self) -> Component:
         """What builds the problem."""
-        return Component(target=self.target, **self.options)
+        return Component.model_validate({"_target_": self.target, **self.options})
 
 
 Share = Annotated[float, Field(ge=0.0, lt=0.5)]
