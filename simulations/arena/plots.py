@@ -90,7 +90,8 @@ def draw_worst_by_share(axes: "Axes", found: Standings) -> None:
     axes.set_xlabel("liars, % of the participants")
     axes.set_ylabel(f"worst {metric_title(found.metric).lower()}, %")
     axes.set_xticks([100 * share for share in found.shares if share])
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def heat_map_height(found: Standings) -> float:

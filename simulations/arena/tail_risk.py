@@ -280,6 +280,13 @@ class _Episode:
     record : EpisodeRecord
     members : tuple of int
         Those who add to the federated sums.
+
+    Attributes
+    ----------
+    samples : mapping of int to Sample
+        Of each participant, member or not.
+    shared : mapping of str to array
+        The outcome of the federated sums.
     """
 
     def __init__(self, market: _Market, record: EpisodeRecord, members: tuple[int, ...]) -> None:
@@ -289,7 +296,7 @@ class _Episode:
         self._market = market
         self._members = members
         self._calendar = episode_calendar(market.settings, market.calendar, record)
-        self._samples = {
+        self.samples = {
             i: market.holdings.sample(i, record, self._calendar)
             for i in range(market.holdings.n_participants)
         }
@@ -344,31 +351,31 @@ class _Episode:
         public = self._market.public
         if public is None:
             raise ConfigurationError("a rule that trusts a root needs evaluation.public_bars > 0.")
-        learned = {name: self._shared[name] for name in self.task.learned}
+        learned = {name: self.shared[name] for name in self.task.learned}
         return public.update(vector, learned=learned, asked=ClientCorrection())
 
     @cached_property
-    def _shared(self) -> Shared:
+    def shared(self) -> Shared:
         shared: dict[str, NDArray[np.float64]] = {}
         for name in self.task.sums:
-            parts = [self.task.local_sum(name, self._samples[i], shared) for i in self._members]
+            parts = [self.task.local_sum(name, self.samples[i], shared) for i in self._members]
             shared[name] = self.task.finish_sum(name, np.sum(parts, axis=0))
         return shared
 
     @cached_property
     def _examples(self) -> Mapping[int, RiskExamples]:
-        return {i: self.task.examples(self._samples[i], self._shared) for i in self._members}
+        return {i: self.task.examples(self.samples[i], self.shared) for i in self._members}
 
     def _scored_of(self, participants: Sequence[int]) -> list[_Scored]:
-        federation, n = self._market.settings.federation, len(self._samples)
+        federation, n = self._market.settings.federation, len(self.samples)
         wanted = [i for i in participants if federation.is_scored(i, n, self.record.fold)]
         for i in wanted:
             if i not in self._scored:
-                self._scored[i] = self._score_inputs(self._samples[i])
+                self._scored[i] = self._score_inputs(self.samples[i])
         return [self._scored[i] for i in wanted]
 
     def _score_inputs(self, sample: Sample) -> _Scored:
-        features, base, returns = self.task.scored_inputs(sample, self._shared)
+        features, base, returns = self.task.scored_inputs(sample, self.shared)
         level = self.task.levels[-1:]
         naive = [
             ewma_t6(column, sample.n_train, level).var[sample.n_skip :, 0]

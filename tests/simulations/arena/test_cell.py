@@ -1,0 +1,111 @@
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from fedtrade.errors import ConfigurationError
+from simulations.arena.cell import Cell, run_cell
+from simulations.arena.launch import plan_of
+from simulations.arena.settings import ArenaSettings
+
+Tiny = Callable[..., ArenaSettings]
+
+
+def _cells(tiny: Tiny, *overrides: str) -> dict[tuple[str, str], Cell]:
+    return {(cell.rule, cell.attack): cell for cell in plan_of(tiny(*overrides))}
+
+
+def _accuracies(tiny: Tiny, *overrides: str) -> dict[tuple[str, str], float | None]:
+    cells = _cells(tiny, *overrides)
+    return {name: run_cell(cell).metrics["accuracy"] for name, cell in cells.items()}
+
+
+def test_a_cell_gives_the_same_each_time(tiny: Tiny) -> None:
+    cells = _cells(tiny)
+    first, again = (run_cell(cells["median", "sign_flip"]).metrics for _ in range(2))
+    assert first == again
+
+
+def test_plain_averaging_without_an_attack_is_its_own_reference(tiny: Tiny) -> None:
+    metrics = run_cell(_cells(tiny)["mean", "none"]).metrics
+    assert metrics["accuracy"] == metrics["clean_accuracy"]
+    assert metrics["accuracy_change"] == 0.0
+
+
+def test_an_attack_breaks_the_mean_and_not_the_median(tiny: Tiny) -> None:
+    found = _accuracies(
+        tiny, "problem.digits.rounds=30", "attacks=['sybils(factor=50,claimed_examples=null)']"
+    )
+    attack = "sybils(factor=50,claimed_examples=null)"
+    mean, median = found["mean", attack], found["median", attack]
+    assert mean is not None
+    assert median is not None
+    assert mean < 0.5 < 0.8 < median
+
+
+def test_an_optimised_attack_knows_the_rule(tiny: Tiny) -> None:
+    """It hurts the rule that it knows more than the same attack without that knowledge."""
+    rounds = ("problem.digits.rounds=20", "rules=[mean]")
+    known = _accuracies(tiny, *rounds, "attacks=[ipm_optimised]")["mean", "ipm_optimised"]
+    fixed = _accuracies(tiny, *rounds, "attacks=[ipm]")["mean", "ipm"]
+    assert known is not None
+    assert fixed is not None
+    assert known < fixed
+
+
+def test_replies_that_are_refused_cost_their_senders_alone(tiny: Tiny) -> None:
+    """Liars that send NaN are as good as absent for a mean of the others."""
+    settings = ("problem.digits.rounds=20", "rules=[mean]", "attacks=[not_finite]")
+    metrics = run_cell(_cells(tiny, *settings)["mean", "not_finite"]).metrics
+    assert metrics["accuracy"] == metrics["lost_accuracy"]
+
+
+def test_a_rule_that_cannot_bear_so_many_liars_refuses(tiny: Tiny) -> None:
+    """Krum needs n >= 2f + 3: five workers of whom two lie are too few."""
+    cell = _cells(tiny, "rules=[krum]", "shares=[0.4]")["krum", "sign_flip"]
+    result = run_cell(cell)
+    assert result.refusal is not None
+    assert "n >= 2f + 3" in result.refusal
+    assert result.metrics == {}
+
+
+def test_a_rule_may_be_told_to_expect_another_share(tiny: Tiny) -> None:
+    cell = _cells(tiny, "rules=[krum]", "shares=[0.2]", "assumed_share=0.4")["krum", "sign_flip"]
+    assert "f=2" in (run_cell(cell).refusal or "")
+
+
+def test_a_rule_of_ones_own(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets updates and weights, and is not told how many lie."""
+    module = ModuleType("a_rule_of_ones_own")
+    module.nothing = lambda updates, weights: np.zeros_like(updates[0])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    own = f"{{name: ours, _target_: {module.__name__}.nothing}}"
+    metrics = run_cell(_cells(tiny, f"rules=[{own}]")["ours", "sign_flip"]).metrics
+    assert metrics["accuracy"] == pytest.approx(0.1, abs=0.01)  # the untrained model says 0
+
+
+def test_data_attacks_reach_the_training(tiny: Tiny) -> None:
+    found = _accuracies(tiny, "rules=[mean]", "attacks=[none,label_flip]", "shares=[0.4]")
+    assert found["mean", "label_flip"] != found["mean", "none"]
+
+
+def test_what_is_no_attack_is_refused(tiny: Tiny) -> None:
+    odd = "{name: odd, _target_: simulations.attacks.RoundView}"
+    cell = _cells(tiny, f"attacks=[{odd}]")["mean", "odd"]
+    with pytest.raises(ConfigurationError, match="attack odd"):
+        run_cell(cell)
+
+
+def test_keys_tell_cells_apart_and_survive_json(tiny: Tiny) -> None:
+    cells = [*_cells(tiny).values(), *_cells(tiny, "problem.digits.learning_rate=0.2").values()]
+    keys = [cell.key for cell in cells]
+    assert len(set(keys)) == len(cells) == 8
+    read = [Cell.model_validate_json(cell.model_dump_json(by_alias=True)) for cell in cells]
+    assert [cell.key for cell in read] == keys
+
+
+def test_no_metric_is_stored_as_nan(tiny: Tiny) -> None:
+    metrics = run_cell(_cells(tiny)["mean", "none"]).metrics
+    assert all(value is None or np.isfinite(value) for value in metrics.values())
