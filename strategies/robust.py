@@ -257,6 +257,19 @@ class RobustAggregation(RoundStrategy):
             return self._n_byzantine
         return math.floor(self._byzantine_share * n_asked + 1e-9)  # 0.29 * 100 is 28.999...
 
+    def _n_left(self, n_results: int, n_broken: int) -> int:
+        """Liars that the rule must withstand among the usable replies.
+
+        As many as are expected of all asked. Only where the replies are too few for that, those
+        count as found whose answer was broken; else liars could stop a round by sending garbage.
+        """
+        most = self._n_liars(len(self._asked().asked))
+        fewest = max(0, most - n_broken)
+        n = most
+        while n > fewest and n_results < self._rule.least_clients(n):
+            n -= 1
+        return n
+
     def _variate(self, n_params: int) -> NDArray[np.float32]:
         known = self._memory.variate
         return np.zeros(n_params, dtype=np.float32) if known is None else known
@@ -272,7 +285,7 @@ class RobustAggregation(RoundStrategy):
         round is skipped: the vector and all memory stay as they are and nothing is returned.
         """
         asked = self._asked()
-        results, refusals = screen(
+        results, refusals, n_broken = screen(
             replies,
             asked=asked.asked,
             group_id=asked.group_id,
@@ -282,7 +295,7 @@ class RobustAggregation(RoundStrategy):
         )
         for refusal in refusals:
             log(WARNING, "round %s: node %s: %s", server_round, *refusal)
-        n_byzantine = self._n_liars(len(asked.asked))
+        n_byzantine = self._n_left(len(results), n_broken)
         least = max(self._least_replies, self._rule.least_clients(n_byzantine))
         if len(results) < least:
             return self._skip(
@@ -297,6 +310,7 @@ class RobustAggregation(RoundStrategy):
                 np.stack([result.update for result in results]),
                 weights=self._weights(results),
                 nodes=nodes,
+                n_byzantine=n_byzantine,
             )
             memory, step = self._step(aggregation, len(results))
         except (ValueError, ArithmeticError) as error:
@@ -320,6 +334,7 @@ class RobustAggregation(RoundStrategy):
         *,
         weights: NDArray[np.float64] | None = None,
         nodes: Sequence[int] | None = None,
+        n_byzantine: int | None = None,
     ) -> Aggregation:
         """What the rule makes of updates in the present round; nothing is remembered of it.
 
@@ -328,6 +343,8 @@ class RobustAggregation(RoundStrategy):
         updates : float32 of shape (n_clients, n_params), or 2 * n_params with control variates
         nodes : sequence of int or None
             Who sent them; None for the nodes asked, of which there must then be as many.
+        n_byzantine : int or None
+            Liars among them; None for as many as are expected of the nodes asked.
 
         Raises
         ------
@@ -344,7 +361,7 @@ class RobustAggregation(RoundStrategy):
             found = self._rule(
                 _scaled(updates, n_params, scale),
                 weights=weights,
-                n_byzantine=self._n_liars(len(asked.asked)),
+                n_byzantine=self._n_liars(len(asked.asked)) if n_byzantine is None else n_byzantine,
                 state=_scaled_state(self._memory.rule, n_params, scale),
                 rng=np.random.default_rng([self._seed, asked.episode, asked.number]),
                 anchors=anchors,

@@ -20,10 +20,18 @@ NOT_IN_TIME = "no reply in time"
 
 
 class Screened(NamedTuple):
-    """Usable replies in the order of their nodes, and what was refused."""
+    """Usable replies in the order of their nodes, and what was refused.
+
+    Attributes
+    ----------
+    n_broken : int
+        Nodes of those asked that answered, though nothing that can be used: not those that are
+        silent or report an error, which happens to honest ones too.
+    """
 
     results: list[LocalResult]
     refusals: list[Refusal]
+    n_broken: int
 
 
 def screen(
@@ -54,6 +62,7 @@ def screen(
     """
     results: dict[int, LocalResult] = {}
     refusals: list[Refusal] = []
+    broken: set[int] = set()
     for reply in replies:
         node = reply.metadata.src_node_id
         try:
@@ -65,6 +74,8 @@ def screen(
                 raise ValueError("the node answered more than once")
         except ValueError as error:
             refusals.append(Refusal(node, str(error)))
+            if reply.has_content():
+                broken.add(node)
         else:
             results[node] = result
     heard = results.keys() | {refusal.node_id for refusal in refusals}
@@ -73,7 +84,8 @@ def screen(
     excessive = _excessive(kept, n_params, n_parts, max_norm_ratio)
     refusals += excessive
     odd = {refusal.node_id for refusal in excessive}
-    return Screened([result for result in kept if result.node_id not in odd], refusals)
+    n_broken = len(broken.intersection(asked) - results.keys()) + len(odd)
+    return Screened([r for r in kept if r.node_id not in odd], refusals, n_broken)
 
 
 def _check_round(reply: Message, group_id: str) -> None:

@@ -210,6 +210,27 @@ def test_liars_are_counted_among_those_asked_not_among_those_heard(grid: Grid) -
     assert strategy.last_round.n_replies == 2
 
 
+def test_garbage_does_not_stop_a_round_that_silence_would(grid: Grid) -> None:
+    """Two of four are left: the one liar that the median must bear is found or is not."""
+    strategy = RobustAggregation(rule="median", byzantine_share=0.25)
+    first, second, third, fourth = _ask(strategy, grid)
+    good = [_reply(m, [1.0, 0.0]) for m in (first, second)]
+    broken = _reply(third, [np.nan, 0.0])
+    assert strategy.aggregate_train(1, [*good, broken])[0] is not None
+    _ask(strategy, grid)
+    failed = [Message(Error(0, "no power"), reply_to=m) for m in (third, fourth)]
+    assert strategy.aggregate_train(1, [*good, *failed])[0] is None
+
+
+def test_those_found_are_not_counted_while_the_rule_bears_all(grid: Grid) -> None:
+    """Of three values with one liar the trimmed mean is the middle one."""
+    strategy = RobustAggregation(rule="trimmed_mean", byzantine_share=0.25)
+    first, *others = _ask(strategy, grid)
+    replies = [_reply(m, [k, 0.0]) for m, k in zip(others, (0.0, 1.0, 8.0), strict=True)]
+    aggregate, _ = strategy.aggregate_train(1, [_reply(first, [np.inf, 0.0]), *replies])
+    assert _vector(aggregate) == [2.0, -1.0]
+
+
 @pytest.mark.parametrize(
     ("share", "n_asked", "expected"), [(0.29, 100, 29), (0.2, 4, 0), (0.2, 5, 1), (0.1, 30, 3)]
 )
