@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-BENCHES ?= grid value
+BENCHES ?= grid robust value
 DIST ?= dist
 SITE ?= site
 
