@@ -32,7 +32,7 @@ def number_text(value: float | None, decimals: int = 1) -> str:
         return MISSING
     if value < _SMALLEST:
         return f"<{100 * _SMALLEST:.0f}"
-    return f"{100 * value:.{decimals}f}"
+    return f"{round(100 * value, decimals) + 0.0:.{decimals}f}"  # + 0.0 makes -0 plain
 
 
 def value_text(value: Value | None) -> str:
