@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fedtrade.robust.bounds import at_least_two
 from fedtrade.robust.gram import Gram
+from fedtrade.robust.options import check_whole
 from fedtrade.robust.step import GramStep, StepState
 
 __all__ = ["Bucketing"]
@@ -35,8 +36,7 @@ class Bucketing(GramStep):
     size: int = 2
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"bucketing: size must be at least 1, got {self.size}.")
+        check_whole(self.name, "size", self.size)
 
     def least_clients(self, n_byzantine: int) -> int:
         """One more than lie; what follows needs more."""

@@ -12,6 +12,9 @@ from fedtrade.robust.step import GramStep, StepState
 
 __all__ = ["BulyanSelection"]
 
+DROWNED = 1e-6
+"""Less than this share of what was subtracted says little in double precision."""
+
 
 @dataclass(frozen=True, slots=True)
 class BulyanSelection(GramStep):
@@ -50,7 +53,8 @@ def _iterated_krum(squared: NDArray[np.floating], n_byzantine: int, n_chosen: in
     """Choose by Krum without replacement, in O(n^2 log n) for all choices together.
 
     The neighbours of a row only ever become fewer. When a row leaves, those who count it among
-    their neighbours lose it, the others lose their farthest: no score is added up anew.
+    their neighbours lose it, the others lose their farthest. A score is added up anew only where
+    what it loses drowns what is left, as with the distance to an absurd row.
     """
     n = len(squared)
     distances: NDArray[np.float64] = squared.astype(np.float64)
@@ -65,7 +69,8 @@ def _iterated_krum(squared: NDArray[np.floating], n_byzantine: int, n_chosen: in
     chosen: list[int] = []
     for _ in range(n_chosen):
         if n_near >= 1:
-            best = int(np.argmin(np.where(left, scores, np.inf)))
+            among = np.flatnonzero(left)
+            best = int(among[np.argmin(scores[among])])
         else:
             best = _closest_to_another(distances, left)
         chosen.append(best)
@@ -73,8 +78,12 @@ def _iterated_krum(squared: NDArray[np.floating], n_byzantine: int, n_chosen: in
         n_near -= 1
         if n_near >= 1:
             lost = np.where(is_near[:, best], best, order[np.arange(n), farthest])
-            scores -= distances[np.arange(n), lost]
+            less = distances[np.arange(n), lost]
             is_near[np.arange(n), lost] = False
+            with np.errstate(invalid="ignore"):  # infinite distances
+                scores -= less
+                drowned = ~(scores >= DROWNED * less)
+            scores[drowned] = np.where(is_near[drowned], distances[drowned], 0.0).sum(axis=1)
             _move_to_near(farthest, order, is_near)
     return chosen
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fedtrade.robust.bounds import any_minority
 from fedtrade.robust.clipping import clip_factors
 from fedtrade.robust.gram import Gram
+from fedtrade.robust.options import check_positive, check_whole
 from fedtrade.robust.step import GramStep, StepState
 
 __all__ = ["PREVIOUS", "CenteredClipping"]
@@ -43,12 +44,9 @@ class CenteredClipping(GramStep):
     n_iterations: int = 3
 
     def __post_init__(self) -> None:
-        if self.radius is not None and not self.radius > 0.0:
-            raise ValueError(f"centered_clipping: radius must be positive, got {self.radius}.")
-        if self.n_iterations < 1:
-            raise ValueError(
-                f"centered_clipping: n_iterations must be at least 1, got {self.n_iterations}."
-            )
+        if self.radius is not None:
+            check_positive(self.name, "radius", self.radius)
+        check_whole(self.name, "n_iterations", self.n_iterations)
 
     def least_clients(self, n_byzantine: int) -> int:
         """2f + 1."""

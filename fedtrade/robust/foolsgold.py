@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 
 from fedtrade.robust.bounds import at_least_two
 from fedtrade.robust.gram import Gram
+from fedtrade.robust.options import check_positive
 from fedtrade.robust.step import GramStep, StepState
 
 __all__ = ["FoolsGold"]
+
+SAME = 1e-6
+"""Cosines of single precision that differ from one by less are those of clones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,7 @@ class FoolsGold(GramStep):
     confidence: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.confidence > 0.0:
-            raise ValueError(f"foolsgold: confidence must be positive, got {self.confidence}.")
+        check_positive(self.name, "confidence", self.confidence)
 
     def least_clients(self, n_byzantine: int) -> int:
         """One more than lie."""
@@ -66,6 +69,7 @@ def _learning_rates(cosines: NDArray[np.float64], confidence: float) -> NDArray[
     cosines = np.where((most > most[:, None]) & (most > 0.0), cosines * ratio, cosines)
     np.fill_diagonal(cosines, -np.inf)
     rates: NDArray[np.float64] = np.clip(1.0 - cosines.max(axis=1), 0.0, 1.0)
+    rates[rates < SAME] = 0.0
     if not rates.any():
         return rates
     rates = np.minimum(rates / rates.max(), 0.99)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fedtrade.robust.gram import Gram
 from fedtrade.robust.krum import krum_bound, krum_scores
+from fedtrade.robust.options import check_whole
 from fedtrade.robust.step import GramStep, StepState
 
 __all__ = ["MultiKrum"]
@@ -32,8 +33,8 @@ class MultiKrum(GramStep):
     n_selected: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_selected is not None and self.n_selected < 1:
-            raise ValueError(f"multi_krum: n_selected must be at least 1, got {self.n_selected}.")
+        if self.n_selected is not None:
+            check_whole(self.name, "n_selected", self.n_selected)
 
     def least_clients(self, n_byzantine: int) -> int:
         """2f + 3, and enough for all that are to be selected."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fedtrade.robust.bounds import any_minority
 from fedtrade.robust.clipping import clip_factors
 from fedtrade.robust.gram import Gram
+from fedtrade.robust.options import check_positive
 from fedtrade.robust.step import GramStep, StepState
 
 __all__ = ["NormClipping"]
@@ -35,8 +36,8 @@ class NormClipping(GramStep):
     radius: float | None = None
 
     def __post_init__(self) -> None:
-        if self.radius is not None and not self.radius > 0.0:
-            raise ValueError(f"norm_clipping: radius must be positive, got {self.radius}.")
+        if self.radius is not None:
+            check_positive(self.name, "radius", self.radius)
 
     def least_clients(self, n_byzantine: int) -> int:
         """2f + 1, so that the median norm is bounded by an honest one."""

@@ -35,22 +35,16 @@ class Rows:
     ----------
     updates : float32 of shape (n_clients, n_params), finite
     anchors : float32 of shape (n_anchors, n_params), finite
-    added : float32 of shape (n_clients, n_params) or None
-        Added to the updates, such as all that the clients sent before.
     """
 
     def __init__(
-        self,
-        updates: NDArray[np.float32],
-        anchors: NDArray[np.float32] | None = None,
-        added: NDArray[np.float32] | None = None,
+        self, updates: NDArray[np.float32], anchors: NDArray[np.float32] | None = None
     ) -> None:
         n_params = updates.shape[1]
         self.updates = updates
         self.public = np.zeros((1 if anchors is None else len(anchors) + 1, n_params), np.float32)
         if anchors is not None:
             self.public[:-1] = anchors
-        self._added = added
 
     @property
     def n_clients(self) -> int:
@@ -59,8 +53,8 @@ class Rows:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether products with the updates as they are neither overflow nor lack a part."""
-        return self._added is None and bool((self.squared_norms < LARGEST_NORM**2).all())
+        """Whether products with the updates as they are do not overflow."""
+        return bool((self.squared_norms < LARGEST_NORM**2).all())
 
     @cached_property
     def squared_norms(self) -> NDArray[np.float64]:
@@ -73,8 +67,6 @@ class Rows:
     def row(self, client: int) -> NDArray[np.float32]:
         """One client's row, a copy."""
         row: NDArray[np.float32] = self.updates[client].copy()
-        if self._added is not None:
-            row += self._added[client]
         return row
 
     def mixture(self, coefficients: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -132,13 +124,8 @@ class Rows:
         return products
 
     def _part_of_squares(self, columns: slice) -> NDArray[np.float64]:
-        if self._added is None:
-            rows = (self.updates[:, columns], self.public[:, columns])
-            return np.concatenate([_squares(block) for block in rows])
-        total = np.zeros(self.n_clients + len(self.public))
-        for clients, public in self._blocks(columns, None, None):
-            total += np.concatenate([_squares(clients), _squares(public)])
-        return total
+        rows = (self.updates[:, columns], self.public[:, columns])
+        return np.concatenate([_squares(block) for block in rows])
 
     def _added_up(
         self, columns: slice, centre: NDArray[np.float32] | None, scales: NDArray[np.float32] | None
@@ -168,14 +155,12 @@ class Rows:
         for start in range(columns.start, columns.stop, width):
             here = slice(start, min(start + width, columns.stop))
             clients, public = self.updates[:, here], self.public[:, here]
-            if centre is not None or scales is not None or self._added is not None:
+            if centre is not None or scales is not None:
                 if buffer is None:
                     buffer = np.empty(n * width, dtype=np.float32)
                 shift = np.float32(0.0) if centre is None else centre[here]
                 block = buffer[: clients.size].reshape(clients.shape)
                 clients, public = np.subtract(clients, shift, out=block), public - shift
-                if self._added is not None:
-                    clients += self._added[:, here]
                 if scales is not None:
                     clients *= scales[:n, None]
                     public *= scales[n:, None]

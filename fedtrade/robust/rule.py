@@ -137,21 +137,22 @@ class Rule:
         self._check_shape(updates)
         known = state or RuleState()
         public = self._public_rows(anchors, known, updates.shape[1])
-        before, ids = self._history(known, client_ids, updates)
-        rows = Rows(updates, public, before)
+        ids = self._checked_ids(known, client_ids, updates.shape)
+        rows = Rows(updates, public)
         _check_finite(self.name, rows)
         self.check(len(updates), n_byzantine)
+        history = known.history_with(ids, updates) if self.uses_history else None
         generator = np.random.default_rng(rng)
         gram = Gram.of(
-            rows,
+            rows if history is None else Rows(history, public),
             self._checked_weights(weights, len(updates)),
             n_byzantine,
             self._anchors,
             self._projection(generator),
         )
         mixing, memory = self._mix(gram, known.steps, generator)
-        result = self._applied(mixing, Rows(updates, public), n_byzantine)
-        result.state = self._remembered(result, known, memory, before, ids, updates)
+        result = self._applied(mixing, rows, n_byzantine)
+        result.state = self._remembered(result, known, memory, history, ids)
         return result
 
     def coefficients(
@@ -243,28 +244,24 @@ class Rule:
         result: Aggregation,
         known: RuleState,
         memory: Mapping[str, NDArray[np.floating]],
-        before: NDArray[np.float32] | None,
+        history: NDArray[np.float32] | None,
         ids: Sequence[Hashable],
-        updates: NDArray[np.float32],
     ) -> RuleState | None:
         has_previous = PREVIOUS in self._anchors
         if not (has_previous or self.uses_history or memory):
             return None
         state = replace(known, previous=result.update if has_previous else None, steps=memory)
-        return state if before is None else state.with_history(ids, before + updates)
+        return state if history is None else state.with_history(ids, history)
 
     # --- what comes in --------------------------------------------------------------------------
 
     def _projection(self, rng: np.random.Generator) -> Sketch | None:
         return None if self._sketch is None else Sketch(self._sketch, int(rng.integers(2**62)))
 
-    def _history(
-        self,
-        known: RuleState,
-        client_ids: Sequence[Hashable] | None,
-        updates: NDArray[np.float32],
-    ) -> tuple[NDArray[np.float32] | None, tuple[Hashable, ...]]:
-        n, n_params = updates.shape
+    def _checked_ids(
+        self, known: RuleState, client_ids: Sequence[Hashable] | None, shape: tuple[int, ...]
+    ) -> tuple[Hashable, ...]:
+        n, n_params = shape
         ids = tuple(range(n)) if client_ids is None else tuple(client_ids)
         if len(ids) != n or len(set(ids)) != n:
             raise ValueError(
@@ -272,7 +269,7 @@ class Rule:
                 f"of which {len(set(ids))} differ."
             )
         if not self.uses_history:
-            return None, ids
+            return ids
         if known.history is not None and known.history.shape[1] != n_params:
             raise ValueError(
                 f"{self.name}: the state is of {known.history.shape[1]} parameters, the updates "
@@ -283,7 +280,7 @@ class Rule:
                 f"{self.name}: {n} rows cannot be told apart from the {len(known.client_ids)} of "
                 "the round before; pass client_ids."
             )
-        return known.history_of(ids, n_params), ids
+        return ids
 
     def _public_rows(
         self,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrade.robust.bounds import any_minority
+from fedtrade.robust.options import check_positive
 from fedtrade.robust.step import CoordinateStep, Kept
 
 __all__ = ["SignMajority"]
@@ -33,8 +34,8 @@ class SignMajority(CoordinateStep):
     length: float | None = None
 
     def __post_init__(self) -> None:
-        if self.length is not None and not self.length > 0.0:
-            raise ValueError(f"sign_majority: length must be positive, got {self.length}.")
+        if self.length is not None:
+            check_positive(self.name, "length", self.length)
 
     def least_clients(self, n_byzantine: int) -> int:
         """2f + 1."""

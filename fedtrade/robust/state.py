@@ -11,6 +11,8 @@ __all__ = ["RuleState"]
 
 STEP_PREFIX = "step/"
 
+MOST = np.finfo(np.float32).max
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleState:
@@ -33,15 +35,18 @@ class RuleState:
     client_ids: tuple[Hashable, ...] = ()
     steps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
-    def history_of(self, client_ids: Sequence[Hashable], n_params: int) -> NDArray[np.float32]:
-        """All that these clients sent so far, zeros for newcomers, (n_clients, n_params)."""
-        found = np.zeros((len(client_ids), n_params), dtype=np.float32)
-        if self.history is not None:
-            where = {client: row for row, client in enumerate(self.client_ids)}
+    def history_with(
+        self, client_ids: Sequence[Hashable], updates: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The sum of all that these clients sent, `updates` included, (n_clients, n_params)."""
+        found = updates.copy()
+        where = {client: row for row, client in enumerate(self.client_ids)}
+        with np.errstate(over="ignore"):
             for row, client in enumerate(client_ids):
-                if client in where:
-                    found[row] = self.history[where[client]]
-        return found
+                if self.history is not None and client in where:
+                    found[row] += self.history[where[client]]
+        # Who sends absurd values again and again may not make the sum infinite.
+        return np.clip(found, -MOST, MOST, out=found)
 
     def with_history(
         self, client_ids: Sequence[Hashable], history: NDArray[np.float32]
