@@ -1,7 +1,7 @@
 """The report of a sweep: one self-contained HTML page, made to be read top-down."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from simulations.arena.standings import Standings, standings
 from simulations.arena.wording import (
     EXPLANATIONS,
     case_text,
+    interval_text,
     metric_title,
     number_text,
     share_text,
@@ -93,7 +94,7 @@ def _standing(results: ArenaResults, found: Standings) -> Iterator[str]:
     if explanation:
         text = f"{metric_title(found.metric)}, in per cent: {explanation}."
         yield page.element("p", text, "muted")
-    yield _worst_cases(found)
+    yield _worst_cases(results, found)
     shares = [share for share in found.shares if any(found.of(r, share) for r in found.rules)]
     for share in shares:
         yield page.figure(
@@ -120,8 +121,9 @@ def _standing(results: ArenaResults, found: Standings) -> Iterator[str]:
             if further.heterogeneity == found.heterogeneity:
                 yield page.element("h3", metric_title(metric))
                 if metric in EXPLANATIONS:
-                    yield page.element("p", f"{EXPLANATIONS[metric]}.".capitalize(), "muted")
-                yield _worst_cases(further)
+                    text = EXPLANATIONS[metric]
+                    yield page.element("p", f"{text[:1].upper()}{text[1:]}.", "muted")
+                yield _worst_cases(results, further)
 
 
 def _draw_one(figure: "Figure", found: Standings, share: float) -> None:
@@ -132,19 +134,29 @@ def _svg(draw: "partial[None] | object", height: float, name: str) -> str:
     return to_svg(draw, width=_WIDTH, height=height, name=name)  # type: ignore[arg-type]
 
 
-def _worst_cases(found: Standings) -> str:
-    """One rule a row: without an attack, the mean over attacks, and the worst case by name."""
+def _worst_cases(results: ArenaResults, found: Standings) -> str:
+    """One rule a row: without an attack, the mean over attacks, and the worst case by name.
+
+    Of a metric with an interval, and with a value for a federation without the liars, these stand
+    beside it, in the same case.
+    """
     shares = [share for share in found.shares if any(found.of(r, share) for r in found.rules)]
     by_share = shares if len(shares) > 1 else []
+    low, high, lost = (
+        _beside(results, found, name)
+        for name in (f"{found.metric}_low", f"{found.metric}_high", f"lost_{found.metric}")
+    )
     rows = []
     for number, rule in enumerate(found.ranking):
         worst = found.worst(rule)
-        lowest = worst.value.lowest if worst else None
+        case = (rule, worst.attack, worst.share) if worst else None
         cells = [
             value_text(found.honest(rule)),
             number_text(found.mean(rule)),
             value_text(worst.value if worst else None),
-            number_text(lowest),
+            *([interval_text(low.get(case), high.get(case))] if low else []),
+            number_text(worst.value.lowest if worst else None),
+            *([number_text(lost.get(case))] if lost else []),
         ]
         html = "".join(page.element("td", typographic(cell)) for cell in cells)
         html += page.element("td", typographic(case_text(worst)), "text")
@@ -155,9 +167,24 @@ def _worst_cases(found: Standings) -> str:
             html += page.element("td", typographic(text))
         css_class = ' class="ours"' if number == 0 else ""
         rows.append(f'<tr{css_class}><th scope="row">{page.element("span", rule)}</th>{html}</tr>')
-    head = ["Rule", "No attack", "Mean", "Worst", "Lowest\nseed", "Worst case"]
+    head = ["Rule", "No attack", "Mean", "Worst"]
+    head += ["95 %\ninterval"] if low else []
+    head += ["Lowest\nseed", *(["Liars\nabsent"] if lost else []), "Worst case"]
+    n_before = len(head)
     head += [f"Worst\n{share_text(share)}" for share in by_share]
-    return page.table(head, rows, text_columns=[5])
+    return page.table(head, rows, text_columns=[n_before - 1])
+
+
+def _beside(
+    results: ArenaResults, found: Standings, metric: str
+) -> Mapping[tuple[str, str, float] | None, float | None]:
+    """Means over seeds of another metric, by case; empty where it was not measured."""
+    return {
+        case: value.mean
+        for other in standings(results, {found.problem: metric})
+        if other.heterogeneity == found.heterogeneity and other.metric == metric
+        for case, value in other.cases.items()
+    }
 
 
 def _refusals(results: ArenaResults) -> Iterator[str]:
@@ -197,6 +224,9 @@ def _reading(results: ArenaResults) -> Iterator[str]:
             "Worst": "the attack and share at which the mean over seeds is least; ± is the "
             "standard deviation over seeds, which decide who lies and everything that is drawn",
             "Lowest seed": "the least value of a single seed in that case",
+            "95 % interval": "of a seed's value in that case, mean of the ends over seeds: block "
+            "bootstrap over bars, paired, as all losses are of the same bars",
+            "Liars absent": "the value if the liars were simply not there",
             "Refuses": "the rule cannot be used with so many liars, by its own bound",
         }
     )

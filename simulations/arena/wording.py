@@ -3,7 +3,15 @@
 from fedtrade.report.known_metrics import MISSING
 from simulations.arena.standings import Case, Value
 
-__all__ = ["EXPLANATIONS", "case_text", "metric_title", "number_text", "share_text", "value_text"]
+__all__ = [
+    "EXPLANATIONS",
+    "case_text",
+    "interval_text",
+    "metric_title",
+    "number_text",
+    "share_text",
+    "value_text",
+]
 
 EXPLANATIONS = {
     "retention": "share of the clean improvement over EWMA-t6 that is left under attack; the "
@@ -39,8 +47,16 @@ def value_text(value: Value | None) -> str:
     """The mean over seeds with its spread, in per cent."""
     if value is None or value.mean is None:
         return MISSING
-    spread = "" if value.spread is None else f" ± {number_text(value.spread)}"
+    has_spread = value.spread is not None and value.mean >= _SMALLEST
+    spread = f" ± {number_text(value.spread)}" if has_spread else ""
     return f"{number_text(value.mean)}{spread}"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """An interval, in per cent."""
+    if low is None or high is None:
+        return MISSING
+    return f"{number_text(low)} to {number_text(high)}"
 
 
 def share_text(share: float) -> str:

@@ -123,3 +123,13 @@ def test_without_values_a_reader_sees_a_mark(results: ArenaResults) -> None:
     records = tuple(r.model_copy(update={"value": None}) for r in results.records)
     text = _text(arena_report(results.model_copy(update={"records": records})))
     assert "n/a" in text
+
+
+def test_an_interval_stands_beside_its_metric(results: ArenaResults) -> None:
+    """Of the worst case, as does the value without the liars."""
+    ends = {"accuracy_low": 0.011, "accuracy_high": 0.222, "lost_accuracy": 0.444}
+    worst = next(r for r in results.records if (r.rule, r.attack, r.share) == ("mean", "ipm", 0.2))
+    more = [worst.model_copy(update={"metric": m, "value": v}) for m, v in ends.items()]
+    text = _text(arena_report(results.model_copy(update={"records": (*results.records, *more)})))
+    assert "12.3 1.1 to 22.2 12.3 44.4 ipm at 20 %" in text
+    assert "interval Lowest" not in _text(arena_report(results))
