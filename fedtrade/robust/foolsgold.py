@@ -64,8 +64,7 @@ def _learning_rates(cosines: NDArray[np.float64], confidence: float) -> NDArray[
     np.fill_diagonal(cosines, -np.inf)
     most = cosines.max(axis=1)
     # Pardoning: an honest client that resembles a more suspicious one.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = most[:, None] / most
+    ratio = most[:, None] / np.where(most > 0.0, most, 1.0)
     cosines = np.where((most > most[:, None]) & (most > 0.0), cosines * ratio, cosines)
     np.fill_diagonal(cosines, -np.inf)
     rates: NDArray[np.float64] = np.clip(1.0 - cosines.max(axis=1), 0.0, 1.0)
