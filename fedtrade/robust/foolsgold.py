@@ -61,12 +61,13 @@ class FoolsGold(GramStep):
 def _learning_rates(cosines: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     """Algorithm 1 from the similarities (n, n) on; from 0 to 1, shape (n,)."""
     cosines = cosines.copy()
-    np.fill_diagonal(cosines, -np.inf)
-    most = cosines.max(axis=1)
-    # Pardoning: an honest client that resembles a more suspicious one.
+    np.fill_diagonal(cosines, -1.0)
+    most = np.maximum(cosines.max(axis=1), 0.0)
+    # Pardoning: an honest client that resembles a more suspicious one. Who is like nobody is like
+    # nobody: with a negative maximum the paper's ratio would turn opposites into likenesses.
     ratio = most[:, None] / np.where(most > 0.0, most, 1.0)
-    cosines = np.where((most > most[:, None]) & (most > 0.0), cosines * ratio, cosines)
-    np.fill_diagonal(cosines, -np.inf)
+    cosines = np.where(most > most[:, None], cosines * ratio, cosines)
+    np.fill_diagonal(cosines, -1.0)
     rates: NDArray[np.float64] = np.clip(1.0 - cosines.max(axis=1), 0.0, 1.0)
     rates[rates < SAME] = 0.0
     if not rates.any():

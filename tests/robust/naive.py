@@ -181,13 +181,16 @@ def fltrust(updates: Array, root: Array) -> Array:
 
 
 def foolsgold_weights(history: Array, confidence: float = 1.0) -> Array:
-    """Algorithm 1 on the sums of all updates so far, scaled to the sum one."""
+    """Algorithm 1 on the sums of all updates so far, scaled to the sum one.
+
+    Likeness starts at zero, as in the authors' own code.
+    """
     n = len(history)
     alike = [[cosine(x, y) for y in history] for x in history]
-    most = [max(alike[i][j] for j in range(n) if j != i) for i in range(n)]
+    most = [max(0.0, *(alike[i][j] for j in range(n) if j != i)) for i in range(n)]
     for i in range(n):
         for j in range(n):
-            if i != j and most[j] > most[i] and most[j] > 0.0:
+            if i != j and most[j] > most[i]:
                 alike[i][j] *= most[i] / most[j]
     rates = [1.0 - max(alike[i][j] for j in range(n) if j != i) for i in range(n)]
     rates = [min(max(rate, 0.0), 1.0) for rate in rates]

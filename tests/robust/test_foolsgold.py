@@ -33,6 +33,14 @@ def test_all_alike_move_nothing_whatever_the_rounding() -> None:
         assert not aggregate("foolsgold", nearly).weights.any()
 
 
+def test_who_points_away_from_clones_keeps_full_weight() -> None:
+    """Two clones, and one whose cosine with them is -0.8: it is like nobody."""
+    found = aggregate("foolsgold", _rows([1, 0], [1, 0], [-4, 3]))
+    assert found.weights.tolist() == [0.0, 0.0, 1.0]
+    between = aggregate("foolsgold", _rows([1, 0, 0], [3, 4, 0], [-4, -3, 0], [0, 0, 1]))
+    assert between.weights[2] == between.weights[3] == between.weights.max()
+
+
 def _spread_out(n: int, d: int, seed: int) -> np.ndarray:
     """Alike, with two that are nearly clones."""
     rng = np.random.default_rng(seed)
