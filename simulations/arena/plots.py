@@ -59,8 +59,9 @@ def draw_heat_map(axes: "Axes", found: Standings, share: float) -> None:
             fontsize=7.5,
             color=_LIGHT_TEXT if is_dark else _DARK_TEXT,
         )
-    axes.set_xticks(range(len(columns)), columns, rotation=40, ha="left", rotation_mode="anchor")
-    axes.set_yticks(range(len(found.ranking)), found.ranking)
+    labels = [_shortened(attack) for attack in columns]
+    axes.set_xticks(range(len(columns)), labels, rotation=40, ha="left", rotation_mode="anchor")
+    axes.set_yticks(range(len(found.ranking)), map(_shortened, found.ranking))
     axes.xaxis.tick_top()
     axes.tick_params(axis="both", labelcolor=INK.light, length=0)
     axes.grid(visible=False)
@@ -95,8 +96,9 @@ def draw_worst_by_share(axes: "Axes", found: Standings) -> None:
 
 
 def heat_map_height(found: Standings) -> float:
-    """Inches that the heat map needs."""
-    return 1.3 + 0.27 * len(found.rules)
+    """Inches that the heat map needs, with its slanted labels."""
+    n_letters = max((len(_shortened(attack)) for attack in found.attacks), default=0)
+    return 0.6 + 0.06 * n_letters + 0.27 * max(len(found.rules), 3)
 
 
 def heat_map_title(found: Standings, share: float) -> str:
@@ -105,6 +107,10 @@ def heat_map_title(found: Standings, share: float) -> str:
         f"{metric_title(found.metric)} in per cent with {share_text(share)} liars; "
         f"{found.problem}, {found.heterogeneity}"
     )
+
+
+def _shortened(name: str, length: int = 32) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def _values(found: Standings, attacks: list[str], share: float) -> NDArray[np.float64]:

@@ -133,3 +133,10 @@ def test_an_interval_stands_beside_its_metric(results: ArenaResults) -> None:
     text = _text(arena_report(results.model_copy(update={"records": (*results.records, *more)})))
     assert "12.3 1.1 to 22.2 12.3 44.4 ipm at 20 %" in text
     assert "interval Lowest" not in _text(arena_report(results))
+
+
+def test_long_names_have_room(results: ArenaResults) -> None:
+    """A drawing without room would warn, and warnings are errors."""
+    records = [r for r in results.records if (r.rule, r.attack) == ("mean", "alie")]
+    long = [r.model_copy(update={"attack": "alie(" + 40 * "z" + ")"}) for r in records]
+    assert "zzz…" in arena_report(results.model_copy(update={"records": tuple(long)}))
