@@ -36,7 +36,9 @@ def run(command: str, folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", ["quickstart.md", "extending.md", "robustness/attacks.md"])
+@pytest.mark.parametrize(
+    "page", ["quickstart.md", "extending.md", "robustness/attacks.md", "arena.md"]
+)
 def test_examples_of_a_page_run_in_order(page: str, tmp_path: Path) -> None:
     panel = sp500(start="2021-01-01").select(["AAPL", "JPM", "KO", "XOM"])
     prices = pd.DataFrame(panel.close, columns=list(panel.assets))
