@@ -20,6 +20,9 @@ __all__ = ["Gram"]
 FAR = 1e3
 """A ratio of squared distances, to the centre and to the others, that single precision can bear."""
 
+LARGEST_SQUARE = 1e37
+"""Four times as much, the square of the distance between two such rows, is too much for float32."""
+
 N_PROBES = 101
 CACHED_ELEMENTS = 1 << 17
 CHEAP_LOOKS = 12
@@ -104,23 +107,24 @@ class Gram:
         """Where an anchor stands."""
         return self.n_clients + self.anchors.index(anchor)
 
-    def squared_distances(self, clients: slice = slice(None)) -> NDArray[np.float32]:
+    def squared_distances(self, clients: slice = slice(None)) -> NDArray[np.floating]:
         """From some clients, a slice of step one, to all; a fresh array (n_some, n_clients).
 
-        Zero from a client to itself, infinite where it is too large for single precision.
+        In single precision, unless that cannot tell absurd rows apart. Zero from a client to
+        itself.
         """
         n = self.n_clients
         squares = self.products.diagonal()[:n]
         asked = np.arange(n)[clients]
-        found = np.empty((len(asked), n), dtype=np.float32)
+        is_absurd = squares.max() > LARGEST_SQUARE
+        found = np.empty((len(asked), n), dtype=np.float64 if is_absurd else np.float32)
         height = max(1, CACHED_ELEMENTS // n)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, len(asked), height):
-                here = asked[start : start + height]
-                part = self.products[here[0] : here[-1] + 1, :n] * squares.dtype.type(-2.0)
-                part += squares[here, None]
-                part += squares
-                found[start : start + height] = np.maximum(part, 0.0, out=part)
+        for start in range(0, len(asked), height):
+            here = asked[start : start + height]
+            part = self.products[here[0] : here[-1] + 1, :n] * squares.dtype.type(-2.0)
+            part += squares[here, None]
+            part += squares
+            found[start : start + height] = np.maximum(part, 0.0, out=part)
         found[np.arange(len(asked)), asked] = 0.0
         return found
 
@@ -154,12 +158,14 @@ class Gram:
         clients = np.atleast_2d(clients)
         return np.pad(clients, ((0, 0), (0, len(self.anchors)))) if self.anchors else clients
 
-    def mixed(self, mixing: NDArray[np.floating]) -> "Gram":
+    def mixed(self, mixing: NDArray[np.floating], *, has_shares: bool = True) -> "Gram":
         """That of `mixing` @ rows, with the anchors and the origin as before.
 
         Parameters
         ----------
         mixing : floating of shape (n_out, n_rows)
+        has_shares : bool
+            Whether each row weighs what its members do together; otherwise all weigh the same.
         """
 
         def products() -> NDArray[np.floating]:
@@ -171,7 +177,8 @@ class Gram:
             mixed: NDArray[np.floating] = full @ self.products @ full.T
             return mixed
 
-        weights = (mixing[:, : self.n_clients] != 0.0) @ self.weights
+        members = mixing[:, : self.n_clients] != 0.0
+        weights = members @ self.weights if has_shares else np.ones(len(mixing))
         return Gram(products, weights, self.n_byzantine, self.anchors)
 
     def _seen(self, coefficients: NDArray[np.floating]) -> NDArray[np.float64] | None:

@@ -225,7 +225,7 @@ class Rule:
             if kept is not None:
                 remembered[step.name] = kept
             total = mixing if total is None else _behind(total, mixing, len(gram.anchors))
-            gram = gram.mixed(mixing)
+            gram = gram.mixed(mixing, has_shares=step.uses_weights)
         return total, remembered
 
     def _applied(
