@@ -35,9 +35,9 @@ class Case:
         return not set(self.steps) & set(ABOUT_ORIGIN)
 
     @property
-    def is_random(self) -> bool:
-        """Buckets are drawn by position, so that permuted clients get other ones."""
-        return "bucketing" in self.steps
+    def goes_by_position(self) -> bool:
+        """Whether the order of the rows decides: who gets into a bucket, which subset is taken."""
+        return bool({"bucketing", "minimum_diameter"} & set(self.steps))
 
     def __call__(
         self, updates: np.ndarray, anchor: np.ndarray | None = None, **options: object
