@@ -180,8 +180,8 @@ def _problem(definition: str, heterogeneity: str, seed: int) -> Problem:
     return problem
 
 
-_clean: dict[tuple[int, str], tuple[Vector, ...]] = {}
-_lost: dict[tuple[int, str, tuple[int, ...]], tuple[Vector, ...]] = {}
+_clean: dict[str, tuple[Vector, ...]] = {}
+_lost: dict[tuple[str, tuple[int, ...]], tuple[Vector, ...]] = {}
 
 
 def _references(cell: Cell, problem: Problem, liars: tuple[int, ...]) -> References:
@@ -189,14 +189,15 @@ def _references(cell: Cell, problem: Problem, liars: tuple[int, ...]) -> Referen
     strategy = partial(build, cell.reference, "reference", seed=cell.seed)
     clean = Cast(problem.n_participants, liars, is_honest=True)
     lost = Cast(problem.n_participants, liars, is_absent=True)
-    of = (id(problem), cell.reference.model_dump_json())
+    which = {"definition", "heterogeneity", "seed", "reference"}
+    of = json.dumps(cell.model_dump(mode="json", by_alias=True, include=which), sort_keys=True)
     if of not in _clean:
         _clean.clear()
         _lost.clear()
         _clean[of] = tuple(_run(problem, clean, strategy, None, cell.seed).vectors)
-    if (*of, liars) not in _lost:
-        _lost[(*of, liars)] = tuple(_run(problem, lost, strategy, None, cell.seed).vectors)
-    return References(Outcome(clean, _clean[of]), Outcome(lost, _lost[(*of, liars)]))
+    if (of, liars) not in _lost:
+        _lost[of, liars] = tuple(_run(problem, lost, strategy, None, cell.seed).vectors)
+    return References(Outcome(clean, _clean[of]), Outcome(lost, _lost[of, liars]))
 
 
 def _run(

@@ -34,6 +34,14 @@ def test_plain_averaging_without_an_attack_is_its_own_reference(tiny: Tiny) -> N
     assert metrics["accuracy_change"] == 0.0
 
 
+def test_references_are_those_of_the_cells_own_problem(tiny: Tiny) -> None:
+    """Many problems come and go in a process; each cell is compared with its own."""
+    for seed in (0, 1, 2, 3, 4, 0):
+        cells = _cells(tiny, f"seeds=[{seed}]", "rules=[mean]", "attacks=[none]")
+        metrics = run_cell(cells["mean", "none"]).metrics
+        assert metrics["accuracy"] == metrics["clean_accuracy"]
+
+
 def test_an_attack_breaks_the_mean_and_not_the_median(tiny: Tiny) -> None:
     found = _accuracies(
         tiny, "problem.digits.rounds=30", "attacks=['sybils(factor=50,claimed_examples=null)']"
