@@ -1,10 +1,15 @@
 """Finished cells on the disk, one file each, so that a sweep goes on where it stopped.
 
 A file is named by a digest of everything that decides the cell's outcome. Other settings make
-other names: they can never be mixed up with what was computed before.
+other names: they can never be mixed up with what was computed before. It also holds a digest of
+the code that computes: a cell of another version is as good as missing.
 """
 
+import hashlib
 import json
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,10 +18,21 @@ from fedtrade.errors import CheckpointError
 from fedtrade.report.atomic import remove, write_atomically
 from simulations.arena.cell import Cell, CellResult
 
-__all__ = ["CellStore"]
+__all__ = ["CellStore", "code_digest"]
 
 FOLDER = "cells"
 SCHEMA_VERSION = 1
+_CODE = (
+    "fedtrade.robust",
+    "fedtrade.tasks",
+    "fedtrade.models",
+    "fedtrade.features",
+    "fedtrade.baselines",
+    "strategies",
+    "simulations.attacks",
+)
+_CODE_OF_ARENA = ("cell.py", "client.py", "digits.py", "problem.py", "tail_risk.py")
+"""The other files of the arena plan and report, and change no outcome."""
 
 
 class CellStore:
@@ -41,13 +57,14 @@ class CellStore:
         """
         content = {
             "schema_version": SCHEMA_VERSION,
+            "code": code_digest(),
             "cell": cell.model_dump(mode="json", by_alias=True),
             "result": result.model_dump(mode="json"),
         }
         write_atomically(self._path(cell), json.dumps(content, allow_nan=False, indent=1) + "\n")
 
     def load(self, cell: Cell) -> CellResult | None:
-        """The result of a finished cell, None if there is none.
+        """The result of a finished cell, None if there is none of this version.
 
         Raises
         ------
@@ -59,7 +76,8 @@ class CellStore:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["cell"] != cell.model_dump(mode="json", by_alias=True):
                 raise ValueError("it is another cell's")
-            return CellResult.model_validate(content["result"])
+            result = CellResult.model_validate(content["result"])
+            return result if content["code"] == code_digest() else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
@@ -81,3 +99,18 @@ class CellStore:
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / f"{cell.key}.json"
+
+
+@cache
+def code_digest() -> str:
+    """Of the code that decides what a cell gives, apart from that of other packages."""
+    found = hashlib.sha256()
+    paths = [path for package in _CODE for path in files(package).iterdir()]
+    paths += [files("simulations.arena") / name for name in _CODE_OF_ARENA]
+    for path in sorted(filter(_is_code, paths), key=str):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()[:24]
+
+
+def _is_code(path: Traversable) -> bool:
+    return path.name.endswith(".py")

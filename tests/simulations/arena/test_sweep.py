@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedtrade.errors import CheckpointError
-from simulations.arena import sweep
+from simulations.arena import store, sweep
 from simulations.arena.cell import Cell, CellResult
 from simulations.arena.launch import plan_of
 from simulations.arena.settings import ArenaSettings
@@ -103,16 +103,27 @@ def test_a_cell_that_fails_costs_no_other_and_is_tried_again(
 
 
 def test_a_changed_file_of_a_cell_is_refused(cells: tuple[Cell, ...], tmp_path: Path) -> None:
-    store = CellStore(tmp_path)
-    store.save(cells[0], CellResult(metrics={"accuracy": 0.5}))
-    (path,) = store.folder.iterdir()
+    kept = CellStore(tmp_path)
+    kept.save(cells[0], CellResult(metrics={"accuracy": 0.5}))
+    (path,) = kept.folder.iterdir()
     text = path.read_text(encoding="utf-8")
     for wrong in (text.replace('"seed": 0', '"seed": 7'), text[:40], "[]"):
         path.write_text(wrong, encoding="utf-8")
         with pytest.raises(CheckpointError, match="remove it, and its cell is computed again"):
-            store.load(cells[0])
-    store.clear()
-    assert store.load(cells[0]) is None
+            kept.load(cells[0])
+    kept.clear()
+    assert kept.load(cells[0]) is None
+
+
+def test_cells_of_other_code_are_computed_again(
+    cells: tuple[Cell, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(cells, tmp_path, monkeypatch, Counter())
+    monkeypatch.setattr(store, "code_digest", lambda: "another version")
+    counter = Counter()
+    _run(cells, tmp_path, monkeypatch, counter)
+    assert counter.cells == list(cells)
+    assert len(list((tmp_path / "cells").iterdir())) == len(cells)
 
 
 @pytest.mark.slow
