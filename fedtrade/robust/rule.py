@@ -318,7 +318,8 @@ class Rule:
         found = np.asarray(weights, dtype=np.float64)
         if found.shape != (n,):
             raise ValueError(f"{self.name}: weights must have shape ({n},), got {found.shape}.")
-        total = found.sum()
+        with np.errstate(over="ignore"):
+            total = found.sum()
         if not (np.isfinite(found).all() and np.isfinite(total)) or (found < 0.0).any():
             raise ValueError(f"{self.name}: weights must be finite and not negative, got {found}.")
         if not total > 0.0:
