@@ -1,9 +1,6 @@
 """Attacks on updates: by hand, laws, and ByzFL beside them."""
 
-import sys
-from importlib.util import find_spec
 from types import ModuleType
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -41,6 +38,7 @@ from simulations.attacks import (
 from simulations.attacks.attack import Attack
 from simulations.attacks.catalogue import ATTACKS
 from simulations.attacks.directions import Direction, perturbation
+from simulations.bench.byzfl_peer import byzfl_module
 
 HONEST = np.array([[1.0, 0.0], [3.0, 4.0], [2.0, 2.0]], dtype=np.float32)
 OWN = np.array([[1.0, -2.0], [3.0, 0.0]], dtype=np.float32)
@@ -397,15 +395,11 @@ def test_a_rule_that_gives_no_numbers_is_no_reason_to_fail() -> None:
 
 @pytest.fixture(scope="module")
 def byzfl() -> ModuleType:
-    """ByzFL's attacks; its import wants packages of which they use nothing."""
-    missing = [name for name in ("seaborn", "torchvision") if find_spec(name) is None]
-    stubs = {name: MagicMock() for name in missing}
-    sys.modules.update(stubs)
-    try:
-        return pytest.importorskip("byzfl.attacks.attacks")  # type: ignore[no-any-return]
-    finally:
-        for name in stubs:
-            del sys.modules[name]
+    """ByzFL's attacks."""
+    module = byzfl_module("attacks.attacks")
+    if module is None:
+        pytest.skip("ByzFL is not installed")
+    return module
 
 
 @given(seed=st.integers(0, 10_000))
