@@ -24,6 +24,15 @@ LARGEST_SQUARE = 1e37
 """Four times as much, the square of the distance between two such rows, is too much for float32."""
 
 N_PROBES = 101
+"""Clients, evenly spread, that stand for all when the middle is looked for."""
+
+UNLIKE = 16.0
+"""A ratio of median squared distances, to all and to the probes, beyond which they do not."""
+
+NOISE = 1e-5
+"""Squared distances below this share of the squared norm are rounding."""
+
+MEDIAN_ELEMENTS = 1 << 22
 CACHED_ELEMENTS = 1 << 17
 CHEAP_LOOKS = 12
 """The matrix costs about as much as n / 12 looks at the rows themselves."""
@@ -213,10 +222,31 @@ def _well_centred(rows: Rows, sketch: Sketch | None) -> NDArray[np.floating]:
 
 def _middle_far_from_centre(products: NDArray[np.floating], n_clients: int) -> int | None:
     """The client closest to most others, if the centre is much farther from it than they are."""
-    squares = products.diagonal()[:n_clients]
+    square = products.diagonal()[:n_clients]
     probes = np.unique(np.linspace(0, n_clients - 1, N_PROBES).astype(int))
-    with np.errstate(over="ignore", invalid="ignore"):
-        distances = squares[:, None] + squares[probes] - 2.0 * products[:n_clients, probes]
-    typical = np.median(np.nan_to_num(np.maximum(distances, 0.0), nan=np.inf), axis=1)
+    typical = _median_distances(products, np.arange(n_clients), probes)
     middle = int(np.argmin(typical))
-    return middle if squares[middle] > FAR * typical[middle] else None
+    (known,) = _median_distances(products, np.array([middle]), np.arange(n_clients))
+    if known > UNLIKE * typical[middle] + NOISE * square[middle]:
+        # The probes are not like all: liars may know where they stand.
+        typical = _median_distances(products, np.arange(n_clients), np.arange(n_clients))
+        middle = int(np.argmin(typical))
+        known = typical[middle]
+    return middle if square[middle] > FAR * known else None
+
+
+def _median_distances(
+    products: NDArray[np.floating], clients: NDArray[np.intp], others: NDArray[np.intp]
+) -> NDArray[np.floating]:
+    """Each client's median squared distance to some others, shape (n_clients,)."""
+    squares = products.diagonal()
+    found = np.empty(len(clients))
+    height = max(1, MEDIAN_ELEMENTS // len(others))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(clients), height):
+            here = clients[start : start + height]
+            distances = squares[here, None] + squares[others]
+            distances -= 2.0 * products[np.ix_(here, others)]
+            finite = np.nan_to_num(np.maximum(distances, 0.0), copy=False, nan=np.inf)
+            found[start : start + height] = np.median(finite, axis=1, overwrite_input=True)
+    return found
