@@ -56,34 +56,44 @@ def test_there_is_at_least_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert n_cores() >= 1
 
 
-LARGE = (40, 30_000)
-"""More than 2^20 elements."""
-
-
-@pytest.fixture(scope="module")
-def large() -> np.ndarray:
+def _unlike(n: int, d: int) -> np.ndarray:
     rng = np.random.default_rng(0)
-    updates = rng.normal(size=LARGE) * rng.lognormal(0.0, 0.5, (LARGE[0], 1))
-    assert updates.size >= parallel.PARALLEL_FROM
+    updates = rng.normal(size=(n, d)) * rng.lognormal(0.0, 0.5, (n, 1))
     return (updates + 3.0).astype(np.float32)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_parts_and_blocks_give_the_same_as_the_whole(
-    case: Case, large: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _agree(case: Case, updates: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three threads and narrow blocks against one thread and wide blocks."""
     monkeypatch.setattr(parallel, "n_cores", lambda: 1)
-    anchor = large[0].copy()
-    expected = case(large, anchor)
+    anchor = updates[0].copy()
+    expected = case(updates, anchor)
     weights = expected.weights
     monkeypatch.setattr(parallel, "n_cores", lambda: 3)
     monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 1 << 16)
     monkeypatch.setattr(krum, "BLOCK_ELEMENTS", 1 << 8)
     monkeypatch.setattr(gram, "CACHED_ELEMENTS", 1 << 7)
-    found = case(large, anchor)
+    found = case(updates, anchor)
     assert relative_error(found.update, expected.update) < 1e-4
     np.testing.assert_allclose(found.weights, weights, atol=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_parts_and_blocks_give_the_same_as_the_whole(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "PARALLEL_FROM", 1 << 10)
+    _agree(case, _unlike(40, 2500), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "name", ["multi_krum", "geometric_median", "nnm", "trimmed_mean", "nnm+median", "arc+krum"]
+)
+def test_more_than_a_million_elements_are_worked_on_in_parts(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates = _unlike(40, 30_000)
+    assert updates.size >= parallel.PARALLEL_FROM
+    _agree(Case(name), updates, monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_planted_outliers_are_excluded(name: str, common: float) -> None:
     liars = np.array([3, 11, 30, 39])
     updates[liars] *= 2.0
     updates += np.float32(common)
-    for seed in range(5):
+    for seed in range(2):
         found = aggregate(name, updates, n_byzantine=4, sketch=256, rng=seed)
         assert not found.weights[liars].any()
     assert found.weights.sum() >= 1.0 - 1e-6
