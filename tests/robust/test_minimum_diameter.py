@@ -33,6 +33,26 @@ def test_no_subset_is_narrower(kind: str, n: int, d: int, f: int, seed: int) -> 
     assert naive.diameter(updates, kept.tolist()) == pytest.approx(best, rel=1e-5)
 
 
+def _at_distances(squared: np.ndarray) -> np.ndarray:
+    """Points with these squared distances, by classical scaling."""
+    n = len(squared)
+    centring = np.eye(n) - 1.0 / n
+    values, vectors = np.linalg.eigh(-0.5 * centring @ squared @ centring)
+    assert values.min() > -1e-9
+    return (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.float32)
+
+
+def test_the_row_far_from_most_others_may_have_to_stay() -> None:
+    """0 is far from 1, 2 and 3, which are each far from two more: to leave 0 out helps nobody."""
+    far = [(0, 1), (0, 2), (0, 3), (1, 4), (1, 5), (2, 6), (2, 7), (3, 8), (3, 9)]
+    squared = 1.0 - np.eye(10)
+    squared[4, 9] = squared[9, 4] = 1.1  # of those that stay the farthest
+    for i, j in far:
+        squared[i, j] = squared[j, i] = 1.2
+    found = aggregate("minimum_diameter", _at_distances(squared), n_byzantine=3)
+    assert np.flatnonzero(found.weights).tolist() == [0, 4, 5, 6, 7, 8, 9]
+
+
 def test_equal_rows_leave_exactly_f_out() -> None:
     found = aggregate("minimum_diameter", np.ones((5, 3), dtype=np.float32), n_byzantine=2)
     assert sorted(found.weights) == pytest.approx([0.0, 0.0, 1 / 3, 1 / 3, 1 / 3])
