@@ -190,9 +190,10 @@ def _workers(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:
             process.kill()
+        # To the end, so that none of its threads and semaphores is left behind.
+        pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
 

@@ -150,4 +150,5 @@ def test_ctrl_c_keeps_what_is_finished(tiny_overrides: list[str], tmp_path: Path
     assert process.returncode == 130, printed
     assert "go on from there with:" in printed
     assert "Traceback" not in printed
+    assert "leaked" not in printed
     assert 0 < len(list(folder.glob("*.json"))) < 24
