@@ -1,15 +1,33 @@
 """Build what the configuration names by import path."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
 
+from pydantic import ValidationError
+
 from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.settings import Component
 
-__all__ = ["build", "factory"]
+__all__ = ["as_component", "build", "factory"]
+
+
+def as_component(values: Mapping[str, Any], key: str) -> Component:
+    """Settings inside of other settings, which nobody has validated yet.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no import path under `_target_`.
+    """
+    try:
+        return Component.model_validate(dict(values))
+    except ValidationError:
+        raise ConfigurationError(
+            f"{key}._target_={values.get('_target_')!r} is no import path, such as package.name."
+        ) from None
 
 
 def factory(component: Component, key: str, **given: Any) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.wire import ARRAYS, CONFIG
-from strategies.replies import Refusal, read_arrays
+from strategies.replies import Refusal, printable, read_arrays
 
 __all__ = ["Answer", "array_record", "ask"]
 
@@ -48,7 +48,7 @@ def ask(
         try:
             answers[node] = Answer(node, reply, read_arrays(reply))
         except ValueError as error:
-            reasons[node] = str(error)
+            reasons[node] = printable(str(error))
     silent = f"no reply within {timeout_s:g} s"
     refusals = [Refusal(node, reasons.get(node, silent)) for node in nodes if node not in answers]
     return [answers[node] for node in nodes if node in answers], refusals

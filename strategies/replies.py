@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedtrade.wire import ARRAYS, CONFIG, LOSS, METRICS, N_EXAMPLES, UPDATE
 
-__all__ = ["LocalResult", "Refusal", "plain_reason", "read_arrays", "read_update"]
+__all__ = ["LocalResult", "Refusal", "plain_reason", "printable", "read_arrays", "read_update"]
 
 MOST_EXAMPLES = 2**53
 """Numbers of examples below it are exact as weights."""
@@ -23,6 +23,9 @@ LARGEST_LOSS = 1e12
 
 LONGEST_HEADER = 4096
 """Bytes of an update beyond those of its values; what NumPy writes before them is about 128."""
+
+LONGEST_REASON = 500
+"""Characters of a reason: some of them may be the sender's own words."""
 
 _EXCEPTION = re.compile(r"<class '(?:([\w.]+)\.)?(\w+)'>:<'(.*)'>", re.DOTALL)
 
@@ -41,6 +44,12 @@ class LocalResult(NamedTuple):
     update: NDArray[np.float32]
     n_examples: int
     loss: float
+
+
+def printable(reason: str) -> str:
+    """One line, not too long, that steers no terminal: parts of it may be a stranger's."""
+    cut = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}..."
+    return "".join(c if c.isprintable() else " " for c in cut)
 
 
 def plain_reason(reason: str) -> str:

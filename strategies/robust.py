@@ -8,7 +8,7 @@ averaging: McMahan et al. (2017), algorithm 1, https://arxiv.org/abs/1602.05629.
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from logging import INFO, WARNING
 from typing import Any, Literal, TypeVar
@@ -27,13 +27,12 @@ from flwr.serverapp import Grid
 from flwr.supercore import log
 from numpy.typing import NDArray
 
-from fedtrade.components import build
+from fedtrade.components import as_component, build
 from fedtrade.corrections import ClientCorrection, next_variate, variate_scale
 from fedtrade.errors import ConfigurationError
 from fedtrade.optimisers import OptimiserState, ServerOptimiser, fed_avg
 from fedtrade.robust import Aggregation, Rule, RuleState
 from fedtrade.robust.screening import capped_weights, trimmed_average
-from fedtrade.settings import Component
 from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, VECTOR, split_prefix
 from strategies.replies import LocalResult, Refusal
 from strategies.round_rule import UserFunction, round_rule
@@ -126,21 +125,16 @@ class RobustAggregation(RoundStrategy):
         client_correction: ClientCorrection | Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        _check_range("fraction_train", fraction_train, 0.0 < fraction_train <= 1.0, "in (0, 1]")
-        _check_range("max_weight_ratio", max_weight_ratio, max_weight_ratio >= 1.0, "at least 1")
-        _check_range("max_norm_ratio", max_norm_ratio, max_norm_ratio >= 1.0, "at least 1")
-        _check_range(
-            "byzantine_share", byzantine_share, 0.0 <= byzantine_share < 0.5, "in [0, 0.5)"
-        )
-        _check_range("n_byzantine", n_byzantine, (n_byzantine or 0) >= 0, "not negative")
-        _check_range(
-            "least_replies",
-            least_replies,
-            least_replies is None or least_replies >= 1,
-            "at least 1",
-        )
-        _check_range("weights", weights, weights in ("equal", "examples"), "'equal' or 'examples'")
-        _check_range("seed", seed, seed >= 0, "not negative")
+        _check("fraction_train", fraction_train, lambda x: 0.0 < x <= 1.0, "in (0, 1]")
+        _check("max_weight_ratio", max_weight_ratio, lambda x: x >= 1.0, "at least 1")
+        _check("max_norm_ratio", max_norm_ratio, lambda x: x >= 1.0, "at least 1")
+        _check("byzantine_share", byzantine_share, lambda x: 0.0 <= x < 0.5, "in [0, 0.5)")
+        if n_byzantine is not None:
+            _check_whole("n_byzantine", n_byzantine, 0)
+        if least_replies is not None:
+            _check_whole("least_replies", least_replies, 1)
+        _check("weights", weights, lambda x: x in ("equal", "examples"), "'equal' or 'examples'")
+        _check_whole("seed", seed, 0)
         self._rule = round_rule(rule)
         if weights == "examples" and not self._rule.uses_weights:
             raise ValueError(
@@ -475,12 +469,26 @@ def _built(value: T | Mapping[str, Any], kind: type[T], name: str) -> T:
     """
     made: Any = value
     if isinstance(value, Mapping):
-        made = build(Component.model_validate(dict(value)), f"strategy.{name}")
+        made = build(as_component(value, f"strategy.{name}"), f"strategy.{name}")
     if not isinstance(made, kind):
         raise ConfigurationError(f"strategy.{name} must be a {kind.__name__}, got {made!r}.")
     return made
 
 
-def _check_range(name: str, value: object, is_inside: bool, range_text: str) -> None:
-    if not is_inside:
+def _check_whole(name: str, value: Any, least: int) -> None:
+    _check(
+        name,
+        value,
+        lambda x: isinstance(x, int | np.integer) and bool(x >= least),
+        f"a whole number from {least}",
+    )
+
+
+def _check(name: str, value: Any, is_inside: Callable[[Any], bool], range_text: str) -> None:
+    """Raise a ValueError unless the value is inside; what cannot be compared is not."""
+    try:
+        is_fit = is_inside(value)
+    except TypeError:
+        is_fit = False
+    if not is_fit:
         raise ValueError(f"{name} must be {range_text}, got {value!r}.")

@@ -7,10 +7,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fedtrade.components import factory
+from fedtrade.components import as_component, factory
 from fedtrade.errors import ConfigurationError
 from fedtrade.robust import Aggregation, Rule, RuleState, build_rule
-from fedtrade.settings import Component
 
 __all__ = ["RoundRule", "UserFunction", "UserRule", "round_rule"]
 
@@ -135,7 +134,7 @@ def round_rule(rule: str | Mapping[str, Any] | UserFunction | Rule) -> RoundRule
     if not isinstance(rule, Mapping):
         return _from_callable(rule, getattr(rule, "__name__", type(rule).__name__))
     if "_target_" in rule:
-        component = Component.model_validate(dict(rule))
+        component = as_component(rule, "strategy.rule")
         target = factory(component, "strategy.rule")
         is_class = inspect.isclass(target.func)  # type: ignore[attr-defined]
         return _from_callable(target() if is_class else target, component.target)
@@ -148,5 +147,8 @@ def _from_callable(rule: UserFunction | Rule, name: str) -> RoundRule:
     if isinstance(rule, Rule):
         return rule
     if not callable(rule):
-        raise ConfigurationError(f"strategy.rule {name} cannot be called.")
+        raise ConfigurationError(
+            f"strategy.rule={rule!r} is no rule: give a name such as nnm+krum, a mapping with a "
+            "name or a _target_, or a function of updates and weights."
+        )
     return UserRule(rule, name)

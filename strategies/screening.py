@@ -12,7 +12,7 @@ import numpy as np
 from flwr.app import Message
 
 from fedtrade.robust.screening import is_excessive, upper_median
-from strategies.replies import LocalResult, Refusal, read_update
+from strategies.replies import LocalResult, Refusal, printable, read_update
 
 __all__ = ["Screened", "screen"]
 
@@ -73,7 +73,7 @@ def screen(
             if node in results:
                 raise ValueError("the node answered more than once")
         except ValueError as error:
-            refusals.append(Refusal(node, str(error)))
+            refusals.append(Refusal(node, printable(str(error))))
             if reply.has_content():
                 broken.add(node)
         else:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from fedtrade.components import build, factory
+from fedtrade.components import as_component, build, factory
 from fedtrade.errors import ConfigurationError, DataError
 from fedtrade.models import Linear
 from fedtrade.settings import Component
@@ -69,3 +69,9 @@ def test_an_error_of_ours_passes_unchanged(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_value_out_of_range_names_the_key() -> None:
     with pytest.raises(ConfigurationError, match=rf"task \({RISK}\): .*shrinkage not negative"):
         build(_component(RISK, shrinkage=-1), "task", network=Linear)
+
+
+def test_settings_without_an_import_path_are_named_with_their_place() -> None:
+    assert as_component({"_target_": "fractions.Fraction"}, "x").target == "fractions.Fraction"
+    with pytest.raises(ConfigurationError, match=r"^strategy\.rule\._target_=3 is no import path"):
+        as_component({"_target_": 3}, "strategy.rule")

@@ -80,6 +80,8 @@ def build_rule(name: str, *, sketch: int | None = None, **options: Any) -> Rule:
     ValueError
         If a name or option is unknown, or the steps do not fit behind each other.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"a rule is called by a text such as 'nnm+krum', got {name!r}.")
     parts = [_parsed(part.strip(), name) for part in name.split("+")]
     last, args, own = parts[-1]
     parts[-1] = last, args, {**own, **options}

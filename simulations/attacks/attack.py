@@ -10,7 +10,9 @@ kinds; the configuration names it by `_target_`.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 import numpy as np
 from flwr.app import Message
@@ -35,13 +37,15 @@ class Attack:
     Raises
     ------
     ValueError
-        If the share lies outside of its range.
+        If the share lies outside of its range, or an option that is a number is something else.
     """
 
     share: float = 0.2
     claimed_examples: int | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_number(field.name, field.type, getattr(self, field.name))
         if not 0.0 <= self.share < 1.0:
             raise ValueError(f"share must be in [0, 1), got {self.share}.")
 
@@ -139,3 +143,14 @@ def craft_round(
             f"{view.own.shape}."
         )
     return crafted, view.memory
+
+
+def _check_number(name: str, kind: Any, value: object) -> None:
+    """Raise a ValueError if the value is no number where `kind`, a field's type, asks for one."""
+    kinds = {*get_args(kind)} if isinstance(kind, UnionType) else {kind}
+    if not kinds <= {int, float, NoneType} or (value is None and NoneType in kinds):
+        return
+    numbers = (int, np.integer, float, np.floating) if float in kinds else (int, np.integer)
+    if not isinstance(value, numbers):
+        wanted = "a number" if float in kinds else "a whole number"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}.")

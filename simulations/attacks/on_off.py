@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedtrade.components import build
-from fedtrade.errors import ConfigurationError
-from fedtrade.settings import Component
+from fedtrade.components import as_component, build
 from simulations.attacks.attack import Attack
 
 __all__ = ["OnOff"]
@@ -44,12 +42,7 @@ class OnOff(Attack):
                 f"{self.honest_rounds}, {self.bad_rounds}."
             )
         if isinstance(self.attack, Mapping):
-            try:
-                component = Component.model_validate(dict(self.attack))
-            except ValueError as error:
-                raise ConfigurationError(
-                    f"attack.attack._target_={self.attack.get('_target_')!r} is no import path."
-                ) from error
+            component = as_component(self.attack, "attack.attack")
             object.__setattr__(self, "attack", build(component, "attack.attack"))
         if not isinstance(self.attack, Attack):
             raise TypeError(f"attack must be an Attack, got {type(self.attack)}.")

@@ -24,7 +24,7 @@ from fedtrade.errors import ConfigurationError
 from fedtrade.optimisers import ServerOptimiser, fed_adam, fed_avg, fed_avg_m, fed_yogi
 from fedtrade.robust import Aggregation
 from simulations.grid import InProcessGrid
-from strategies.replies import plain_reason
+from strategies.replies import LONGEST_REASON, plain_reason
 from strategies.robust import RobustAggregation, RoundReport
 
 INF = np.float32(np.inf)
@@ -666,10 +666,14 @@ def test_flower_can_start_it_without_members() -> None:
         ({"max_weight_ratio": 0.5}, "max_weight_ratio must be at least 1, got 0.5"),
         ({"max_norm_ratio": 0.5}, "max_norm_ratio must be at least 1, got 0.5"),
         ({"byzantine_share": 0.5}, r"byzantine_share must be in \[0, 0.5\), got 0.5"),
-        ({"n_byzantine": -1}, "n_byzantine must be not negative, got -1"),
-        ({"least_replies": 0}, "least_replies must be at least 1, got 0"),
+        ({"byzantine_share": "much"}, r"byzantine_share must be in \[0, 0.5\), got 'much'"),
+        ({"n_byzantine": -1}, "n_byzantine must be a whole number from 0, got -1"),
+        ({"n_byzantine": 1.5}, "n_byzantine must be a whole number from 0, got 1.5"),
+        ({"n_byzantine": "two"}, "n_byzantine must be a whole number from 0, got 'two'"),
+        ({"max_norm_ratio": None}, "max_norm_ratio must be at least 1, got None"),
+        ({"least_replies": 0}, "least_replies must be a whole number from 1, got 0"),
         ({"weights": "loud"}, "weights must be 'equal' or 'examples', got 'loud'"),
-        ({"seed": -1}, "seed must be not negative, got -1"),
+        ({"seed": -1}, "seed must be a whole number from 0, got -1"),
         ({"rule": "magic"}, "magic"),
         ({"rule": {"sketch": 3}}, "rule needs a name or a _target_, got {'sketch': 3}"),
         (
@@ -707,3 +711,15 @@ def test_aggregating_before_asking_is_a_mistake() -> None:
 )
 def test_reasons_are_made_plain(written: str, plain: str) -> None:
     assert plain_reason(written) == plain
+
+
+def test_a_stranger_s_words_are_one_short_line_without_control_characters(grid: Grid) -> None:
+    """An error is the sender's text: it may neither fill the log nor write lines of its own."""
+    strategy = averaging()
+    text = "\x1b[2Jgone\nround 1: node 7: all is well" + "x" * 1_000_000
+    strategy.aggregate_train(1, [Message(Error(0, text), reply_to=m) for m in _ask(strategy, grid)])
+    assert strategy.last_round is not None
+    reason = strategy.last_round.refusals[0].reason
+    assert reason.startswith(" [2Jgone round 1: node 7")
+    assert reason.isprintable()
+    assert len(reason) <= LONGEST_REASON + 3

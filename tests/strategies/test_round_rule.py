@@ -78,7 +78,10 @@ def test_equal_weights_are_ones_for_a_function() -> None:
         ({"_target_": f"{HERE}.largest", "x": 1}, ConfigurationError, r"strategy.rule.x is not"),
         ({"rule": "mean"}, ValueError, "rule needs a name or a _target_, got"),
         ("magic", ValueError, "magic"),
-        (7, ConfigurationError, "strategy.rule int cannot be called"),
+        (7, ConfigurationError, r"strategy.rule=7 is no rule: give a name such as nnm\+krum"),
+        (None, ConfigurationError, "strategy.rule=None is no rule"),
+        ({"name": 3}, ValueError, r"called by a text such as 'nnm\+krum', got 3"),
+        ({"_target_": 3}, ConfigurationError, "strategy.rule._target_=3 is no import path"),
     ],
 )
 def test_what_is_no_rule_is_refused(rule: Any, error: type[Exception], message: str) -> None:
