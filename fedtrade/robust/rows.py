@@ -69,8 +69,17 @@ class Rows:
         row: NDArray[np.float32] = self.updates[client].copy()
         return row
 
-    def mixture(self, coefficients: NDArray[np.floating]) -> NDArray[np.float32]:
-        """The rows under coefficients (n_clients + n_anchors,), shape (n_params,)."""
+    def mixture(
+        self, coefficients: NDArray[np.floating], *, in_parts: bool = True
+    ) -> NDArray[np.float32]:
+        """The rows under coefficients (n_clients + n_anchors,), shape (n_params,).
+
+        Parameters
+        ----------
+        in_parts : bool
+            Keep off the threads of linear algebra, which go on spinning for a while and are in the
+            way of whatever is done in parts next. One product after the other is faster with them.
+        """
         if not coefficients[: self.n_clients].any():
             only_public: NDArray[np.floating] = coefficients[self.n_clients :] @ self.public[:-1]
             return only_public.astype(np.float32)
@@ -89,20 +98,18 @@ class Rows:
             if len(self.public) > 1:
                 mixed[part] += single[self.n_clients :] @ self.public[:-1, part]
 
-        each_part(len(mixed), self.updates.size, work)
+        if in_parts:
+            each_part(len(mixed), self.updates.size, work)
+        else:
+            work(slice(0, len(mixed)))
         return mixed
 
     def inner_products(self, vector: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of each row, the origin included, with a vector (n_params,); the rows must be plain."""
         if not vector.any():
             return np.zeros(self.n_clients + len(self.public))
-
-        def work(part: slice) -> NDArray[np.float64]:
-            rows = (self.updates[:, part], self.public[:, part])
-            return np.concatenate([block @ vector[part] for block in rows]).astype(np.float64)
-
-        total: NDArray[np.float64] = np.sum(each_part(len(vector), self.updates.size, work), axis=0)
-        return total
+        found = np.concatenate([self.updates @ vector, self.public @ vector])
+        return found.astype(np.float64)
 
     def products(
         self, centre: NDArray[np.float32] | None, sketch: Sketch | None
