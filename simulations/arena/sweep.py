@@ -3,11 +3,12 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import connection, resource_tracker
 from typing import NamedTuple, TypeAlias
 
 from fedtrade.errors import ConfigurationError, FedtradeError
@@ -179,7 +180,7 @@ def _workers(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         # Processes start with Ctrl-C held back and let it pass never: it is the parent's to handle.
         pool = ProcessPoolExecutor(
-            n_workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+            n_workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
         )
         for _ in range(n_workers):  # starts the processes while it is held back
             pool.submit(_ignore_interrupts)
@@ -200,3 +201,16 @@ def _workers(n_workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _prepare_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it: the pool does not see to that if it is killed."""
+    _ignore_interrupts()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

@@ -152,3 +152,35 @@ def test_ctrl_c_keeps_what_is_finished(tiny_overrides: list[str], tmp_path: Path
     assert "Traceback" not in printed
     assert "leaked" not in printed
     assert 0 < len(list(folder.glob("*.json"))) < 24
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_sweep_that_is_killed(
+    end: signal.Signals, tiny_overrides: list[str], tmp_path: Path
+) -> None:
+    arguments = [*tiny_overrides, "n_workers=2", "progress=none", "seeds=[0,1,2,3,4,5]"]
+    command = [sys.executable, "-m", "fedtrade.cli", "arena", *arguments]
+    process = subprocess.Popen([*command, "problem.digits.rounds=2000"])
+    try:
+        _wait_until(lambda: len(_workers_of(process.pid)) == 2)
+        workers = _workers_of(process.pid)
+    finally:
+        process.send_signal(end)
+        process.wait(timeout=30)
+    _wait_until(lambda: not any(worker.exists() for worker in workers))
+
+
+def _workers_of(parent: int) -> list[Path]:
+    """Living spawned children of a process."""
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    found = [Path("/proc") / child for child in listed]
+    return [path for path in found if b"spawn_main" in (path / "cmdline").read_bytes()]
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60.0
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
