@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedtrade.errors import ConfigurationError
 from fedtrade.report.records import Record, print_records
 
 __all__ = ["run"]
@@ -56,7 +57,13 @@ def run(
         Numbers of parameters over which growth is measured, with 500 clients.
     n_repeats : int
         Runs of each subject, of which the best counts; peers that take long run less often.
+
+    Raises
+    ------
+    ConfigurationError
+        If a shape is none, there is no such case, or too many lie for the rules.
     """
+    _check(shapes, cases, large, byzantine_share)
     request: dict[str, Any] = {
         "cases": cases,
         "byzantine_share": byzantine_share,
@@ -71,6 +78,40 @@ def run(
         wanted = {"case": case, "options": options, "shape": large}
         found += _in_fresh_interpreter("large", request | wanted)
     return found
+
+
+def _check(shapes: Any, cases: Sequence[str] | None, large: Any, byzantine_share: float) -> None:
+    """Refuse here what would be a traceback of the fresh interpreter."""
+    is_share = isinstance(byzantine_share, float | int) and 0.0 <= byzantine_share < 0.5
+    if not is_share:
+        raise ConfigurationError(
+            f"bench.byzantine_share must be in [0, 0.5), got {byzantine_share!r}."
+        )
+    wanted = [
+        *(shapes if isinstance(shapes, list | tuple) else [shapes]),
+        *([large] if large else []),
+    ]
+    for shape in wanted:
+        is_pair = isinstance(shape, list | tuple) and len(shape) == 2
+        if not is_pair or not all(isinstance(size, int) and size >= 1 for size in shape):
+            raise ConfigurationError(
+                f"a shape of the benchmark is [n_clients, n_params], such as shapes=[[100,1000]]; "
+                f"got {shape!r}."
+            )
+        least = 2 * int(byzantine_share * shape[0]) + 3
+        if shape[0] < least:
+            raise ConfigurationError(
+                f"bench.byzantine_share={byzantine_share:g} of {shape[0]} clients needs at least "
+                f"{least} of them; use more clients or a smaller share."
+            )
+    if cases is not None:
+        from simulations.bench.robust_cases import RULES
+
+        unknown = [case for case in cases if case not in RULES]
+        if unknown:
+            raise ConfigurationError(
+                f"there is no case {unknown[0]!r}; choose from {', '.join(RULES)}."
+            )
 
 
 def _in_fresh_interpreter(what: str, request: dict[str, Any]) -> list[Record]:

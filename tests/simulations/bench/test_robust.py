@@ -1,8 +1,11 @@
 """Small runs of the benchmark: every subject is measured, on the same definition."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from fedtrade.errors import ConfigurationError
 from simulations.bench import robust
 from simulations.bench.byzfl_peer import byzfl_module
 from simulations.bench.robust_cases import RULES, ours, peers
@@ -37,3 +40,20 @@ def test_peers_compute_the_same(case: str) -> None:
     tolerance = 0.05 if case == "geometric_median" else 1e-4
     for name, run in found.items():
         np.testing.assert_allclose(np.asarray(run()), own, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shapes": 3}, r"is \[n_clients, n_params\], .* got 3\.$"),
+        ({"shapes": [[20, 0]]}, r"got \[20, 0\]"),
+        ({"large": [10]}, r"got \[10\]"),
+        ({"shapes": [[2, 5]]}, "of 2 clients needs at least 3 of them"),
+        ({"byzantine_share": 0.5}, r"byzantine_share must be in \[0, 0.5\), got 0.5"),
+        ({"byzantine_share": "some"}, "got 'some'"),
+        ({"cases": ["crum"]}, "there is no case 'crum'; choose from krum, multi_krum"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_first(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        robust.run(**options)
