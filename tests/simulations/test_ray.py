@@ -102,7 +102,7 @@ def test_bad_arguments_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.ray
 @pytest.mark.skipif(not ray_runtime.is_installed(), reason="needs the extra `ray`")
-@pytest.mark.parametrize("strategy", ["federated_averaging", "scaffold"])
+@pytest.mark.parametrize("strategy", ["federated_averaging", "scaffold", "robust"])
 def test_the_model_is_that_of_the_run_in_process(
     tiny: Callable[..., Settings], strategy: str
 ) -> None:
