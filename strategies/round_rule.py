@@ -101,14 +101,14 @@ class UserRule:
         """
         given = np.ones(len(updates)) if weights is None else weights
         found = self._function(updates, given)
-        if isinstance(found, Aggregation):
-            return found
-        update = np.asarray(found)
+        update = np.asarray(found.update if isinstance(found, Aggregation) else found)
         if update.shape != updates.shape[1:] or update.dtype.kind != "f":
             raise ConfigurationError(
                 f"strategy.rule {self.name} returned {update.dtype} of shape {update.shape}, not "
                 f"an update of shape {updates.shape[1:]}."
             )
+        if isinstance(found, Aggregation):
+            return found
         return Aggregation(update.astype(np.float32), np.zeros(0), state)
 
 

@@ -204,7 +204,7 @@ def _ignore_interrupts() -> None:
 
 
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: the pool does not see to that if it is killed."""
+    """Leave Ctrl-C to the parent, and end with it, which the pool leaves to chance."""
     _ignore_interrupts()
     parent = multiprocessing.parent_process()
     assert parent is not None

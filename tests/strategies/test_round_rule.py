@@ -89,7 +89,16 @@ def test_what_is_no_rule_is_refused(rule: Any, error: type[Exception], message: 
         round_rule(rule)
 
 
-@pytest.mark.parametrize("given", [np.ones(3, np.float32), np.ones((1, 2)), 1.0, np.ones(2, int)])
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.ones(3, np.float32),
+        np.ones((1, 2)),
+        1.0,
+        np.ones(2, int),
+        Aggregation(np.ones((3, 2), np.float32), np.ones(3)),
+    ],
+)
 def test_a_function_that_returns_no_update_is_named(given: Any) -> None:
     def odd(updates: np.ndarray, weights: np.ndarray) -> Any:
         return given
