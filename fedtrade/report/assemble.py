@@ -79,13 +79,24 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
         }
     )
     sentence, notes = verdict(results, settings)
-    notes = (*_task_notes(task, scores), *notes)
+    notes = (*_task_notes(task, scores), *notes, *_setting_notes(settings))
     return results.model_copy(update={"verdict": sentence, "notes": notes})
 
 
 def _task_notes(task: Task, scores: "_DailyScores") -> tuple[str, ...]:
     """What a task says of the daily scores by itself, such as that there is no edge after costs."""
     return task.notes(dict(zip(scores.arms, scores.mean[0], strict=True)))
+
+
+def _setting_notes(settings: Settings) -> tuple[str, ...]:
+    """What the settings themselves give away."""
+    counts_alike = settings.strategy.options.get("weights") == "equal"
+    if settings.federation.setting == "cold_start" and counts_alike:
+        return (
+            "All participants count alike (strategy.weights=equal) in a cold start: newcomers, "
+            "whom little history keeps near the untrained model, hold back what incumbents learn.",
+        )
+    return ()
 
 
 def _common_arms(outcomes: Sequence[EpisodeOutcome]) -> tuple[str, ...]:

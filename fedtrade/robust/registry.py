@@ -71,9 +71,10 @@ def build_rule(name: str, *, sketch: int | None = None, **options: Any) -> Rule:
     Parameters
     ----------
     sketch : int or None
-        Estimate the Gram matrix from a random projection to so many coordinates.
+        Estimate the Gram matrix from a random projection to so many coordinates; in brackets it
+        stands with the last step's options.
     **options
-        Of the last step, as in its brackets.
+        Of the last step, as in its brackets, over which they prevail.
 
     Raises
     ------
@@ -84,9 +85,11 @@ def build_rule(name: str, *, sketch: int | None = None, **options: Any) -> Rule:
         raise ValueError(f"a rule is called by a text such as 'nnm+krum', got {name!r}.")
     parts = [_parsed(part.strip(), name) for part in name.split("+")]
     last, args, own = parts[-1]
-    parts[-1] = last, args, {**own, **options}
+    given = {**own, **options}
+    in_brackets = given.pop("sketch", None)
+    parts[-1] = last, args, given
     steps = [step for part in parts for step in _steps(*part)]
-    return Rule(name, steps, sketch=sketch)
+    return Rule(name, steps, sketch=in_brackets if sketch is None else sketch)
 
 
 def aggregate(

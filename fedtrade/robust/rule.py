@@ -1,6 +1,6 @@
 """A rule: steps one after the other, from updates to one update."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -151,9 +151,9 @@ class Rule:
             self._projection(generator),
         )
         mixing, memory = self._mix(gram, known.steps, generator)
-        result = self._applied(mixing, rows, n_byzantine)
-        result.state = self._remembered(result, known, memory, history, ids)
-        return result
+        update, shares = self._applied(mixing, rows, n_byzantine)
+        state = self._remembered(update, known, memory, history, ids)
+        return Aggregation(update, shares, state)
 
     def coefficients(
         self, gram: Gram, rng: np.random.Generator | int | None = None
@@ -230,18 +230,19 @@ class Rule:
 
     def _applied(
         self, mixing: NDArray[np.floating] | None, rows: Rows, n_byzantine: int
-    ) -> Aggregation:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64] | Callable[[], NDArray[np.float64]]]:
+        """The update, and the clients' shares in it or what gives them."""
         n, step = rows.n_clients, self._coordinate_step
         if step is None:
             assert mixing is not None
-            return Aggregation(rows.mixture(mixing[0]), mixing[0, :n].astype(np.float64))
+            return rows.mixture(mixing[0]), mixing[0, :n].astype(np.float64)
         clients = None if mixing is None else mixing.astype(np.float32, copy=False)
         kept = over_columns(step, rows.updates, clients, n_byzantine)
-        return Aggregation(kept.values, lambda: kept_shares(kept, rows.updates, clients))
+        return kept.values, lambda: kept_shares(kept, rows.updates, clients)
 
     def _remembered(
         self,
-        result: Aggregation,
+        update: NDArray[np.float32],
         known: RuleState,
         memory: Mapping[str, NDArray[np.floating]],
         history: NDArray[np.float32] | None,
@@ -250,7 +251,7 @@ class Rule:
         has_previous = PREVIOUS in self._anchors
         if not (has_previous or self.uses_history or memory):
             return None
-        state = replace(known, previous=result.update if has_previous else None, steps=memory)
+        state = replace(known, previous=update if has_previous else None, steps=memory)
         return state if history is None else state.with_history(ids, history)
 
     # --- what comes in --------------------------------------------------------------------------
@@ -303,10 +304,12 @@ class Rule:
                     f"{self.name} needs the anchor {name!r}: pass anchors={{{name!r}: ...}}, "
                     f"float32 of shape ({n_params},)."
                 )
-            if row.shape != (n_params,) or row.dtype != np.float32 or not np.isfinite(row).all():
+            is_array = isinstance(row, np.ndarray) and row.dtype == np.float32
+            if not is_array or row.shape != (n_params,) or not np.isfinite(row).all():
+                dtype, shape = getattr(row, "dtype", type(row).__name__), np.shape(row)
                 raise ValueError(
                     f"{self.name}: the anchor {name!r} must be finite float32 of shape "
-                    f"({n_params},), got {row.dtype} of shape {row.shape}."
+                    f"({n_params},), got {dtype} of shape {shape}."
                 )
         return np.stack([given[name] for name in self._anchors]) if self._anchors else None
 
@@ -315,7 +318,12 @@ class Rule:
     ) -> NDArray[np.float64]:
         if weights is None:
             return np.ones(n)
-        found = np.asarray(weights, dtype=np.float64)
+        try:
+            found = np.asarray(weights, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{self.name}: weights must be {n} numbers, got {weights!r}."
+            ) from None
         if found.shape != (n,):
             raise ValueError(f"{self.name}: weights must have shape ({n},), got {found.shape}.")
         with np.errstate(over="ignore"):
@@ -350,7 +358,8 @@ class Rule:
             )
 
     def _check_byzantine(self, n_byzantine: int) -> None:
-        if not isinstance(n_byzantine, int | np.integer) or n_byzantine < 0:
+        is_whole = isinstance(n_byzantine, int | np.integer) and not isinstance(n_byzantine, bool)
+        if not is_whole or n_byzantine < 0:
             raise ValueError(
                 f"{self.name}: n_byzantine must be a whole number, not negative, "
                 f"got {n_byzantine!r}."
@@ -375,7 +384,10 @@ class Rule:
                 "and stands alone."
             )
         if self._sketch is not None and (
-            not isinstance(self._sketch, int) or self._sketch < 1 or not self._gram_steps
+            not isinstance(self._sketch, int)
+            or isinstance(self._sketch, bool)
+            or self._sketch < 1
+            or not self._gram_steps
         ):
             raise ValueError(
                 f"{self.name}: sketch must be a whole number of coordinates from 1, for a rule "

@@ -272,6 +272,15 @@ def test_a_task_may_add_notes_of_its_own(settings: Settings) -> None:
     assert assemble(settings, task, [outcome]).notes == ("federated: 1.5",)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "is_noted"),
+    [(["strategy=robust"], True), ([], False), (["strategy=robust", "federation=small"], False)],
+)
+def test_equal_weights_in_a_cold_start_are_noted(overrides: list[str], is_noted: bool) -> None:
+    found = run(compose(overrides), [episode(0, 0, 0, {0: evaluation(1, {"federated": [1, 2]})})])
+    assert any("count alike" in note for note in found.notes) == is_noted
+
+
 def test_nothing_scored_is_refused(settings: Settings) -> None:
     with pytest.raises(ValueError, match="no episode was scored"):
         run(settings, [episode(0, -1, 0, {})])

@@ -119,3 +119,10 @@ def test_one_call_does_all() -> None:
     found = aggregate("bucketing(2)+median", updates, n_byzantine=1, rng=3)
     expected = build_rule("bucketing(2)+median")(updates, n_byzantine=1, rng=3)
     np.testing.assert_array_equal(found.update, expected.update)
+
+
+def test_a_sketch_may_stand_in_brackets() -> None:
+    updates = np.random.default_rng(0).standard_normal((9, 40), dtype=np.float32)
+    found = aggregate("multi_krum(sketch=16)", updates, n_byzantine=2, rng=3)
+    same = aggregate("multi_krum", updates, n_byzantine=2, rng=3, sketch=16)
+    assert found.update.tolist() == same.update.tolist()

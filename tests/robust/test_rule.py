@@ -356,3 +356,20 @@ def test_a_state_without_use_for_it_does_not_matter() -> None:
     state = RuleState(previous=np.ones(99, np.float32))
     found = aggregate("krum", updates, n_byzantine=2, state=state)
     assert found.state is None
+
+
+def test_weights_and_anchors_that_are_no_arrays_are_named() -> None:
+    updates = np.ones((5, 2), dtype=np.float32)
+    with pytest.raises(ValueError, match="mean: weights must be 5 numbers, got 'a'"):
+        aggregate("mean", updates, weights="a")  # type: ignore[arg-type]
+    root = {"root": [1.0, 2.0]}
+    with pytest.raises(ValueError, match=r"fltrust: the anchor 'root' .* got list of shape \(2,\)"):
+        aggregate("fltrust", updates, anchors=root)  # type: ignore[arg-type]
+
+
+def test_true_is_no_number() -> None:
+    updates = np.ones((5, 2), dtype=np.float32)
+    with pytest.raises(ValueError, match="median: n_byzantine must be a whole number"):
+        aggregate("median", updates, n_byzantine=True)
+    with pytest.raises(ValueError, match="krum: sketch must be a whole number"):
+        aggregate("krum", updates, sketch=True)
