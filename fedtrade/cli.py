@@ -364,8 +364,9 @@ def _plain_errors() -> Iterator[None]:
         sys.exit(error.exit_code)
     except _Interrupted as interrupted:
         _say(str(interrupted))
-        if threading.active_count() > 1:
+        if any(thread.daemon for thread in threading.enumerate()):
             # A worker thread in the middle of native code; Python's own end would abort on it.
+            # Threads that are no daemons, such as a pool's, are waited for.
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         sys.exit(INTERRUPTED)
