@@ -100,7 +100,14 @@ class UserRule:
             If what it returns does not have the shape of an update.
         """
         given = np.ones(len(updates)) if weights is None else weights
-        found = self._function(updates, given)
+        try:
+            found = self._function(updates, given)
+        except (ValueError, ArithmeticError):
+            raise  # it cannot be applied to these updates
+        except Exception as error:
+            raise ConfigurationError(
+                f"strategy.rule {self.name} failed with {type(error).__name__}: {error}"
+            ) from error
         update = np.asarray(found.update if isinstance(found, Aggregation) else found)
         if update.shape != updates.shape[1:] or update.dtype.kind != "f":
             raise ConfigurationError(

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from logging import INFO
 
+import numpy as np
 from flwr.serverapp import Grid
 from flwr.supercore import log
 
 from fedtrade.components import build
 from fedtrade.errors import ConfigurationError
 from fedtrade.settings import Component, Settings
+from fedtrade.tasks.risk import N_FEATURES
 from simulations.attacks.attack import Attack, DataAttack
 from simulations.attacks.attacked_grid import AttackedGrid
 from simulations.attacks.attackers import choose_attackers
@@ -52,6 +54,8 @@ class Cast:
                 f"{settings.attack.target} poisons training examples of task=risk only, not of "
                 f"{settings.task.target}; choose an attack on updates."
             )
+        if isinstance(attack.played, DataAttack):
+            _check_poison(attack.played)
         return cast
 
     @property
@@ -65,6 +69,15 @@ class Cast:
         log(INFO, "%s: the participants that lie are %s", type(self.attack).__name__, numbers)
         rule = known_rule(settings.strategy, settings.seed)
         return AttackedGrid(grid, self.attack, self.attackers, seed=settings.seed, aggregate=rule)
+
+
+def _check_poison(attack: DataAttack) -> None:
+    """Refuse an attack that cannot poison the task's examples: its liars would only fail."""
+    features, labels = np.zeros((2, N_FEATURES), np.float32), np.zeros(2, np.float32)
+    try:
+        attack.poison(features, labels, np.random.default_rng(0))
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"attack ({type(attack).__name__}): {error}") from error
 
 
 def _built(component: Component) -> Attack:

@@ -105,3 +105,11 @@ def test_a_function_that_returns_no_update_is_named(given: Any) -> None:
 
     with pytest.raises(ConfigurationError, match=r"strategy.rule odd returned .* of shape \(2,\)"):
         round_rule(odd)(UPDATES)
+
+
+def test_a_rule_of_ones_own_that_fails_is_named() -> None:
+    def odd(updates: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return updates["no"]
+
+    with pytest.raises(ConfigurationError, match=r"strategy.rule odd failed with IndexError: only"):
+        round_rule(odd)(np.ones((2, 3), dtype=np.float32))

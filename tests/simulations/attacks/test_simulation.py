@@ -187,6 +187,12 @@ def test_the_attack_within_on_off_is_checked(tiny: Make) -> None:
         _run(_settings(tiny, "attack=on_off", "attack.attack._target_=x"))
 
 
+def test_a_trigger_must_be_among_the_features(tiny: Make) -> None:
+    settings = tiny("attack=backdoor", "attack.share=0.25", "attack.columns=[99,1,2]")
+    with pytest.raises(ConfigurationError, match=r"Backdoor\): columns=\(99, 1, 2\) .* 9 features"):
+        Cast.of(settings)
+
+
 def test_data_of_other_tasks_cannot_be_poisoned(tiny: Make) -> None:
     settings = tiny("attack=label_flip", "attack.share=0.25")
     other = settings.model_copy(
