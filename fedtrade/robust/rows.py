@@ -18,6 +18,9 @@ __all__ = ["Rows"]
 BLOCK_ELEMENTS = 1 << 21
 """Elements of a block that is centred and multiplied."""
 
+VIEW_ELEMENTS = 1 << 23
+"""Elements of a block that is multiplied as it is, in which products add up in single precision."""
+
 DOUBLE_UP_TO = 4096
 """So many rows have their products added up in double precision; more would take gigabytes."""
 
@@ -157,12 +160,13 @@ class Rows:
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Blocks of the clients' and of the public rows, each valid until the next."""
         n = self.n_clients
-        width = max(256, BLOCK_ELEMENTS // n)
+        is_copied = centre is not None or scales is not None
+        width = max(256, (BLOCK_ELEMENTS if is_copied else VIEW_ELEMENTS) // n)
         buffer: NDArray[np.float32] | None = None
         for start in range(columns.start, columns.stop, width):
             here = slice(start, min(start + width, columns.stop))
             clients, public = self.updates[:, here], self.public[:, here]
-            if centre is not None or scales is not None:
+            if is_copied:
                 if buffer is None:
                     buffer = np.empty(n * width, dtype=np.float32)
                 shift = np.float32(0.0) if centre is None else centre[here]
