@@ -21,6 +21,9 @@ BLOCK_ELEMENTS = 1 << 21
 VIEW_ELEMENTS = 1 << 23
 """Elements of a block that is multiplied as it is, in which products add up in single precision."""
 
+SIGN_ELEMENTS = 1 << 20
+"""Random signs of a sketch that are held at a time."""
+
 DOUBLE_UP_TO = 4096
 """So many rows have their products added up in double precision; more would take gigabytes."""
 
@@ -121,7 +124,8 @@ class Rows:
         scales = None if self.is_plain else self._scales(centre)
         n_params = self.updates.shape[1]
         if sketch is not None:
-            blocks = self._blocks(slice(0, n_params), centre, scales)
+            width = max(1, SIGN_ELEMENTS // sketch.size)
+            blocks = self._blocks(slice(0, n_params), centre, scales, width)
             projected = sketch.project(np.vstack(block) for block in blocks)
             products = projected @ projected.T
         else:
@@ -157,11 +161,13 @@ class Rows:
         columns: slice,
         centre: NDArray[np.float32] | None,
         scales: NDArray[np.float32] | None,
+        most_columns: int | None = None,
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Blocks of the clients' and of the public rows, each valid until the next."""
         n = self.n_clients
         is_copied = centre is not None or scales is not None
         width = max(256, (BLOCK_ELEMENTS if is_copied else VIEW_ELEMENTS) // n)
+        width = min(width, most_columns or width)
         buffer: NDArray[np.float32] | None = None
         for start in range(columns.start, columns.stop, width):
             here = slice(start, min(start + width, columns.stop))

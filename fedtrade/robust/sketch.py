@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Sketch"]
 
+ONE = np.float32(1.0).view(np.uint32)
+
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
@@ -46,7 +48,8 @@ class Sketch:
 
 def _signs(rng: np.random.Generator, n_rows: int, n_columns: int) -> NDArray[np.float32]:
     bits = np.unpackbits(rng.integers(0, 256, -(-n_rows * n_columns // 8), dtype=np.uint8))
-    signs = bits[: n_rows * n_columns].astype(np.float32).reshape(n_rows, n_columns)
-    signs *= 2.0
-    signs -= 1.0
-    return signs
+    # The sign of a float is its highest bit: plus or minus one without arithmetic.
+    words = bits[: n_rows * n_columns].astype(np.uint32)
+    words <<= np.uint32(31)
+    words |= ONE
+    return words.view(np.float32).reshape(n_rows, n_columns)

@@ -28,7 +28,6 @@ RADIUS = 100.0
 RULES: Mapping[str, str] = {
     "krum": "krum",
     "multi_krum": "multi_krum",
-    "multi_krum_sketch256": "multi_krum(sketch=256)",
     "geometric_median": "geometric_median",
     "centered_clipping": f"centered_clipping(radius={RADIUS}, n_iterations=1)",
     "nnm": "nnm",
@@ -36,7 +35,7 @@ RULES: Mapping[str, str] = {
     "median": "median",
     "meamed": "meamed",
 }
-"""Our rule for each case, by the definition that peers have of it; the sketched one estimates."""
+"""Our rule for each case, by the definition that peers have of it."""
 
 LARGEST_GATHER = 1 << 31
 """Bytes; ByzFL's mixing holds a copy of the updates for each client and is left out beyond."""
@@ -53,7 +52,6 @@ def ours(case: str, updates: NDArray[np.float32], n_byzantine: int) -> Run:
 def peers(case: str, updates: NDArray[np.float32], n_byzantine: int) -> dict[str, Run]:
     """The peers that have the rule, by name."""
     tensor = torch.from_numpy(updates)
-    case = case.removesuffix("_sketch256")
     found = _flower(case, updates, n_byzantine)
     for kind, vectors in (("numpy", updates), ("torch", tensor)):
         run = _byzfl(case, vectors, n_byzantine)
