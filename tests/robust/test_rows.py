@@ -100,3 +100,10 @@ def test_a_sketch_has_the_same_shape() -> None:
     found = rows.products(None, Sketch(64, 0))
     assert found.shape == (8, 8)
     assert not found[-1].any()
+
+
+def test_one_row_alone_is_taken_as_it_is() -> None:
+    """Whatever stands in the others, and to the last bit."""
+    updates = np.array([[0.1, -3e38], [3e38, 1e-40]], dtype=np.float32)
+    assert Rows(updates).mixture(np.array([1.0, 0.0])).tolist() == updates[0].tolist()
+    assert Rows(updates).mixture(np.array([0.0, 0.5])).tolist() == (updates[1] / 2).tolist()
