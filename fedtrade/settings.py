@@ -7,17 +7,44 @@ Every refusal names the key that was wrong.
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedtrade.errors import ConfigurationError
 
-__all__ = ["Component", "Evaluation", "Federation", "Settings", "validation_sentence"]
+__all__ = [
+    "Component",
+    "Evaluation",
+    "Federation",
+    "Settings",
+    "SettingsRecord",
+    "validation_sentence",
+]
 
 
-class _Record(BaseModel):
+class SettingsRecord(BaseModel):
+    """Validated values that do not change; unknown keys are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Validate nested plain values.
+
+        Raises
+        ------
+        ConfigurationError
+            Naming each key that is unknown, missing or out of range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigurationError(validation_sentence(error)) from None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain nested values, as `from_mapping` takes them."""
+        return self.model_dump(mode="json", by_alias=True)
 
 
 class Component(BaseModel):
@@ -33,7 +60,7 @@ class Component(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Federation(_Record):
+class Federation(SettingsRecord):
     """Who takes part, and how much of the past each one knows at an origin."""
 
     n_participants: Annotated[int, Field(ge=1)] | None
@@ -90,7 +117,7 @@ class Federation(_Record):
         return self.setting == "same_history" or self.is_newcomer(participant, n_participants, fold)
 
 
-class Evaluation(_Record):
+class Evaluation(SettingsRecord):
     """Where training ends and what it is compared with."""
 
     test_bars: Annotated[int, Field(ge=1)]
@@ -102,7 +129,7 @@ class Evaluation(_Record):
     bootstrap_resamples: Annotated[int, Field(ge=100)] = 2000
 
 
-class Settings(_Record):
+class Settings(SettingsRecord):
     """Everything that one run needs to know."""
 
     seed: Annotated[int, Field(ge=0)]
@@ -124,20 +151,6 @@ class Settings(_Record):
     def _empty_is_none(cls, value: Any) -> Any:
         return value or None  # conf/attack/none.yaml has no keys
 
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
-        """Validate nested plain values.
-
-        Raises
-        ------
-        ConfigurationError
-            Naming each key that is unknown, missing or out of range.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigurationError(validation_sentence(error)) from None
-
     @staticmethod
     @lru_cache(maxsize=8)
     def from_json(text: str) -> "Settings":
@@ -147,10 +160,6 @@ class Settings(_Record):
         except json.JSONDecodeError as error:
             raise ConfigurationError(f"the settings are not valid JSON: {error}.") from None
         return Settings.from_mapping(values)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain nested values, as `from_mapping` takes them."""
-        return self.model_dump(mode="json", by_alias=True)
 
     def to_json(self) -> str:
         """One line of JSON."""

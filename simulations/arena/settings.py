@@ -1,26 +1,23 @@
 """What a sweep of the arena needs to know, as typed values; composed from `conf/arena*.yaml`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from fedtrade.errors import ConfigurationError
-from fedtrade.settings import Component, validation_sentence
+from fedtrade.settings import Component, SettingsRecord
 
 __all__ = ["ArenaSettings", "Choice", "Definition"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+class _Record(SettingsRecord):
+    model_config = ConfigDict(populate_by_name=True)
 
 
 def _named(value: Any) -> Any:
@@ -130,24 +127,6 @@ class ArenaSettings(_Record):
                 known = ", ".join(self.problem)
                 raise ValueError(f"there is no problem {name!r}; choose from {known}")
         return self
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "ArenaSettings":
-        """Validate nested plain values.
-
-        Raises
-        ------
-        ConfigurationError
-            Naming each key that is unknown, missing or out of range.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigurationError(validation_sentence(error)) from None
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain nested values, as `from_mapping` takes them."""
-        return self.model_dump(mode="json", by_alias=True)
 
     def chosen(self) -> Iterator[tuple[str, Definition]]:
         """The problems that are run, by name."""

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from simulations.attacks.attack import UpdateAttack
-from simulations.attacks.directions import Direction, check_direction, perturbation
-from simulations.attacks.round_view import RoundView
+from simulations.attacks.perturbed_mean import PerturbedMean
 
 __all__ = ["MinMax", "min_max_factor"]
 
@@ -31,29 +29,9 @@ def min_max_factor(updates: NDArray[np.float64], direction: NDArray[np.float64])
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinMax(UpdateAttack):
-    """All liars send the mean of the honest updates, perturbed as far as `min_max_factor` allows.
+class MinMax(PerturbedMean):
+    """All liars send the honest mean, perturbed as far as `min_max_factor` allows."""
 
-    Shejwalkar and Houmansadr (2021), "Manipulating the Byzantine", NDSS,
-    https://doi.org/10.14722/ndss.2021.24498. It needs no knowledge of the rule.
-
-    Parameters
-    ----------
-    direction : {"unit", "sign", "std"}
-        See `perturbation`.
-    omniscient : bool
-        See `UpdateAttack`.
-    """
-
-    direction: Direction = "std"
-    omniscient: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_direction(self.direction)
-
-    def craft(self, view: RoundView, rng: np.random.Generator) -> NDArray[np.float32]:
-        """See the class."""
-        direction = perturbation(view.benign, self.direction)
-        gamma = min_max_factor(view.benign, direction)
-        return view.repeated(view.benign.mean(axis=0) + gamma * direction)
+    def factor(self, updates: NDArray[np.float64], direction: NDArray[np.float64]) -> float:
+        """See `min_max_factor`."""
+        return min_max_factor(updates, direction)
