@@ -6,7 +6,13 @@
     ├── ConfigurationError   a setting is unknown, missing or out of range
     ├── DataError            prices cannot be used as they are
     ├── CheckpointError      a stored run or model does not fit the present one
-    └── OutputError          a result could not be written
+    ├── OutputError          a result could not be written
+    └── SecureAggregationError   a private sum cannot be had, or a message would break it
+        ├── ThresholdError   too few members, survivors or shares
+        ├── ReplayError      something is asked for twice, or out of order
+        ├── SignatureError   a signature, key or commitment is not its alleged owner's
+        ├── ProtocolError    a peer's message is malformed
+        └── RangeError       a value lies outside of what can be added without wrapping
 
 Bad arguments of a plain function are `ValueError` or `TypeError`, as everywhere in Python.
 """
@@ -17,6 +23,12 @@ __all__ = [
     "DataError",
     "FedtradeError",
     "OutputError",
+    "ProtocolError",
+    "RangeError",
+    "ReplayError",
+    "SecureAggregationError",
+    "SignatureError",
+    "ThresholdError",
 ]
 
 
@@ -38,3 +50,27 @@ class CheckpointError(FedtradeError):
 
 class OutputError(FedtradeError):
     """A result could not be written; what was stored before is untouched."""
+
+
+class SecureAggregationError(FedtradeError):
+    """A private sum could not be had, or a message would break its privacy."""
+
+
+class ThresholdError(SecureAggregationError):
+    """Too few members, survivors or shares; the message has the numbers."""
+
+
+class ReplayError(SecureAggregationError):
+    """A stage, a session or a decryption is asked for twice or out of order."""
+
+
+class SignatureError(SecureAggregationError):
+    """A signature, key or commitment does not belong to its alleged owner."""
+
+
+class ProtocolError(SecureAggregationError):
+    """A peer's message is malformed: of the wrong size or type, or about somebody unknown."""
+
+
+class RangeError(SecureAggregationError):
+    """A value lies outside of the fixed-point range, or a total is one that nobody honest makes."""

@@ -5,46 +5,16 @@ Every refusal names the key that was wrong.
 """
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fedtrade.errors import ConfigurationError
+from fedtrade.secure.settings import Aggregation, PlainAggregation
+from fedtrade.settings_record import SettingsRecord
 
-__all__ = [
-    "Component",
-    "Evaluation",
-    "Federation",
-    "Settings",
-    "SettingsRecord",
-    "validation_sentence",
-]
-
-
-class SettingsRecord(BaseModel):
-    """Validated values that do not change; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Validate nested plain values.
-
-        Raises
-        ------
-        ConfigurationError
-            Naming each key that is unknown, missing or out of range.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigurationError(validation_sentence(error)) from None
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain nested values, as `from_mapping` takes them."""
-        return self.model_dump(mode="json", by_alias=True)
+__all__ = ["Component", "Evaluation", "Federation", "Settings"]
 
 
 class Component(BaseModel):
@@ -141,6 +111,7 @@ class Settings(SettingsRecord):
     partition: Component
     model: Component
     strategy: Component
+    aggregation: Aggregation = PlainAggregation()
     attack: Component | None
     runtime: Component
     federation: Federation
@@ -164,18 +135,3 @@ class Settings(SettingsRecord):
     def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps(self.to_mapping(), separators=(",", ":"))
-
-
-def validation_sentence(error: ValidationError) -> str:
-    """Name each wrong key with its value and what was expected."""
-    parts = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "settings"
-        message = problem["msg"].removeprefix("Value error, ")
-        given = "" if problem["type"] in ("missing", "value_error") else _given(problem["input"])
-        parts.append(f"{key}{given}: {message[0].lower()}{message[1:]}")
-    return "; ".join(parts) + "."
-
-
-def _given(value: Any) -> str:
-    return "" if isinstance(value, Mapping) else f"={value!r}"

@@ -11,7 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from fedtrade.settings import Component, SettingsRecord
+from fedtrade.settings import Component
+from fedtrade.settings_record import SettingsRecord
 
 __all__ = ["ArenaSettings", "Choice", "Definition"]
 

@@ -1,0 +1,1 @@
+"""Homomorphic sums that a key holder opens."""

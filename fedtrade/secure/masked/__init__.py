@@ -1,0 +1,1 @@
+"""Sums under pairwise masks: SecAgg+ of Bell et al. (2020), https://eprint.iacr.org/2020/704."""
