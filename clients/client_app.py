@@ -13,17 +13,15 @@ from flwr.clientapp import ClientApp
 
 from clients.local_correction import LocalCorrection
 from clients.participant import Participant
+from clients.parties import party_of
 from fedtrade.tasks import Sample, Shared, Task
 from fedtrade.wire import (
     ARRAYS,
     CALENDAR,
     CONFIG,
-    LOSS,
     METRICS,
-    N_EXAMPLES,
     SHARED_PREFIX,
     SUM_NAME,
-    UPDATE,
     VECTOR,
     EpisodeRecord,
     bars_of,
@@ -41,11 +39,20 @@ app = ClientApp()
 def describe(message: Message, context: Context) -> Message:
     """Say which participant this is and which bars it holds."""
     participant = Participant.of(context)
+    greeting = party_of(participant, context).greet(message)
     return _reply(
         message,
         {"bars": seconds_of(participant.bars)},
         metrics={"participant": participant.number, "n-assets": participant.n_assets},
+        records=greeting.records,
     )
+
+
+@app.query("secure")
+def secure(message: Message, context: Context) -> Message:
+    """Do what a private sum needs beside contributions."""
+    answered = party_of(Participant.of(context), context).answer(message)
+    return _reply(message, answered.arrays, records=answered.records)
 
 
 @app.query("sum")
@@ -53,7 +60,9 @@ def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
     request = _open(message, context)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
-    return _reply(message, {"sum": request.task.local_sum(name, request.sample, request.shared)})
+    values = request.task.local_sum(name, request.sample, request.shared)
+    part = party_of(Participant.of(context), context).part(message, values)
+    return _reply(message, part.arrays, records=part.records)
 
 
 @app.train()
@@ -74,11 +83,10 @@ def train(message: Message, context: Context) -> Message:
             vector, request.sample, request.shared, correction=asked.correction
         )
         update = asked.finish(result)
-    return _reply(
-        message,
-        {UPDATE: np.asarray(update, dtype=np.float32)},
-        metrics={N_EXAMPLES: result.n_examples, LOSS: result.loss},
+    given = party_of(Participant.of(context), context).training(
+        message, np.asarray(update, dtype=np.float32), result.n_examples, result.loss
     )
+    return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
 
 
 @app.evaluate()
@@ -123,12 +131,14 @@ def _reply(
     *,
     metrics: Mapping[str, int | float] | None = None,
     config: Mapping[str, str | float | list[str]] | None = None,
+    records: Mapping[str, ConfigRecord] | None = None,
 ) -> Message:
     content = RecordDict(
         {
             ARRAYS: ArrayRecord({name: Array(values) for name, values in arrays.items()}),
             METRICS: MetricRecord(dict(metrics or {})),
             CONFIG: ConfigRecord(dict(config or {})),
+            **(records or {}),
         }
     )
     return Message(content, reply_to=message)

@@ -32,6 +32,8 @@ class Participant:
     bars : datetime64 of shape (n_bars,)
         All bars that it holds.
     n_assets : int
+    aggregation : PlainAggregation, MaskedAggregation or EncryptedAggregation
+        How what it computes may leave it.
     show_path : bool
         Whether one asset's returns and forecasts may leave it, for a picture.
     """
@@ -39,6 +41,7 @@ class Participant:
     def __init__(self, settings: Settings, number: int) -> None:
         self.number = number
         self.task: Task = build_task(settings)
+        self.aggregation = settings.aggregation
         self.show_path = settings.evaluation.show_path
         self._holdings = Holdings.of(settings)
         panel = self._holdings.panel_of(number)

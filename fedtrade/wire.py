@@ -29,11 +29,14 @@ __all__ = [
     "CALENDAR",
     "CONFIG",
     "DESCRIBE",
+    "KEY_HOLDER",
     "LOSS",
     "METRICS",
     "MODEL_PREFIX",
     "N_EXAMPLES",
     "PROXIMAL",
+    "ROLE",
+    "SECURE",
     "SHARED_PREFIX",
     "SUM",
     "SUM_NAME",
@@ -57,6 +60,9 @@ METRICS = "metrics"
 DESCRIBE = "query.describe"
 SUM = "query.sum"
 SUM_NAME = "sum"
+SECURE = "query.secure"
+ROLE = "role"
+KEY_HOLDER = "key-holder"
 
 VECTOR = "vector"
 UPDATE = "update"

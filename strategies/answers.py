@@ -43,19 +43,16 @@ def read_sums(answers: Sequence[Answer]) -> tuple[list[NDArray[np.float64]], lis
     return [part.astype(np.float64) for part in kept.values()], refusals
 
 
-def finished_sum(
-    task: Task, name: str, parts: Sequence[NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    """What is shared with everybody, from the parts of one sum.
+def finished_sum(task: Task, name: str, total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is shared with everybody, from the total of one sum.
 
     A task may mark entries that nobody knows with NaN, but not all of them.
 
     Raises
     ------
     FedtradeError
-        If the parts do not add up to something that can be used.
+        If it is nothing that can be used.
     """
-    total = np.sum(parts, axis=0)
     try:
         with np.errstate(all="ignore"):
             finished = task.finish_sum(name, total)

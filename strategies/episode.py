@@ -18,13 +18,12 @@ from fedtrade.tasks.task import FEDERATED, Model, Task
 from fedtrade.wire import (
     CALENDAR,
     SHARED_PREFIX,
-    SUM,
     SUM_NAME,
     VECTOR,
     pack_model,
     seconds_of,
 )
-from strategies.answers import finished_sum, read_evaluations, read_sums
+from strategies.answers import finished_sum, read_evaluations
 from strategies.exchange import Answer, array_record, ask
 from strategies.membership import Membership
 from strategies.plan import FINAL_FOLD, episode_calendar
@@ -102,14 +101,14 @@ class EpisodeRunner:
         for name in self.task.sums:
             config = outcome.episode.to_config() | {SUM_NAME: name}
             nodes = sorted(self.membership.participants)
-            answers, refusals = self._ask(nodes, SUM, _shared_arrays(outcome, calendar), config)
-            parts, unusable = read_sums(answers)
-            refusals += unusable
-            self._note(outcome, BEFORE_TRAINING, refusals)
-            if not parts:
-                reason = refusals[0].reason if refusals else "nobody is there"
-                raise FedtradeError(f"no participant can take part: {reason}")
-            outcome.shared[name] = finished_sum(self.task, name, parts)
+            arrays = _shared_arrays(outcome, calendar)
+            summed = self.strategy.trust_mode.add_up(
+                self.grid, nodes, arrays, config, self.settings.federation.reply_timeout_s
+            )
+            self._note(outcome, BEFORE_TRAINING, summed.refusals)
+            if summed.total is None:
+                raise FedtradeError(f"no participant can take part: {summed.problem}")
+            outcome.shared[name] = finished_sum(self.task, name, summed.total)
 
     def _train(
         self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64], number: int

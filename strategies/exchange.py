@@ -1,6 +1,6 @@
 """Ask several nodes the same thing and read their answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedtrade.wire import ARRAYS, CONFIG
 from strategies.replies import Refusal, printable, read_arrays
 
-__all__ = ["Answer", "array_record", "ask"]
+__all__ = ["Answer", "array_record", "ask", "gather"]
 
 
 class Answer(NamedTuple):
@@ -33,22 +33,38 @@ def ask(
     arrays: Mapping[str, NDArray[Any]],
     config: Mapping[str, int | str],
     timeout_s: float,
+    records: Mapping[str, ConfigRecord] | None = None,
 ) -> tuple[list[Answer], list[Refusal]]:
     """Send one message to every node; answers come in the order of the nodes.
 
     A node that does not answer in time, answers with an error or with arrays that cannot be
     decoded is among the refusals.
+
+    Parameters
+    ----------
+    records : mapping of str to ConfigRecord, or None
+        Further records of each message.
     """
     content = RecordDict({ARRAYS: array_record(arrays), CONFIG: ConfigRecord(dict(config))})
+    for name, record in (records or {}).items():
+        content[name] = record
     messages = [Message(content, node, message_type, ttl=timeout_s) for node in nodes]
+    return gather(messages, grid.send_and_receive(messages, timeout=timeout_s), timeout_s)
+
+
+def gather(
+    messages: Sequence[Message], replies: Iterable[Message], timeout_s: float | None
+) -> tuple[list[Answer], list[Refusal]]:
+    """Sort the replies to messages, one a node, as `ask` does."""
+    nodes = [message.metadata.dst_node_id for message in messages]
     answers: dict[int, Answer] = {}
     reasons: dict[int, str] = {}
-    for reply in grid.send_and_receive(messages, timeout=timeout_s):
+    for reply in replies:
         node = reply.metadata.src_node_id
         try:
             answers[node] = Answer(node, reply, read_arrays(reply))
         except ValueError as error:
             reasons[node] = printable(str(error))
-    silent = f"no reply within {timeout_s:g} s"
+    silent = "no reply" if timeout_s is None else f"no reply within {timeout_s:g} s"
     refusals = [Refusal(node, reasons.get(node, silent)) for node in nodes if node not in answers]
     return [answers[node] for node in nodes if node in answers], refusals

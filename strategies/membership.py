@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import WARNING
 
 import numpy as np
-from flwr.app import MetricRecord
+from flwr.app import ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.supercore import log
 from numpy.typing import NDArray
 
 from fedtrade.errors import FedtradeError
-from fedtrade.wire import DESCRIBE, METRICS, bars_of
+from fedtrade.wire import CONFIG, DESCRIBE, KEY_HOLDER, METRICS, ROLE, bars_of
 from strategies.exchange import Answer, ask
 from strategies.replies import Refusal
 
@@ -39,17 +39,32 @@ class Membership:
         See `shared_calendar`.
     refusals : tuple of Refusal
         Nodes that were left out, and why.
+    answers : mapping of int to Message
+        What each node in a role, participants among them, said of itself.
+    key_holders : tuple of int
+        Nodes that say they hold a key and take no part.
     """
 
     participants: Mapping[int, int]
     calendar: NDArray[np.datetime64]
     refusals: tuple[Refusal, ...] = ()
+    answers: Mapping[int, Message] = field(default_factory=dict)
+    key_holders: tuple[int, ...] = ()
 
 
 def discover(
-    grid: Grid, n_expected: int | None, timeout_s: float, least_holders: int = 2
+    grid: Grid,
+    n_expected: int | None,
+    timeout_s: float,
+    least_holders: int = 2,
+    greeting: Mapping[str, ConfigRecord] | None = None,
 ) -> Membership:
     """Wait until `n_expected` nodes are there (or any, if None) and ask them who they are.
+
+    Parameters
+    ----------
+    greeting : mapping of str to ConfigRecord, or None
+        Further records of the message that asks.
 
     Raises
     ------
@@ -58,10 +73,14 @@ def discover(
         answer is left out, and of several that claim one number all but the first.
     """
     nodes = _wait_for_nodes(grid, n_expected or 1, timeout_s)
-    answers, refusals = ask(grid, nodes, DESCRIBE, {}, {}, timeout_s)
+    answers, refusals = ask(grid, nodes, DESCRIBE, {}, {}, timeout_s, greeting)
     participants: dict[int, int] = {}
+    key_holders: list[int] = []
     bars = []
     for answer in answers:
+        if _role(answer) == KEY_HOLDER:
+            key_holders.append(answer.node_id)
+            continue
         try:
             number, own_bars = _read_description(answer)
             _check_unused(number, participants)
@@ -74,7 +93,9 @@ def discover(
         log(WARNING, "node %s is left out: %s", *refusal)
     if not participants:
         raise FedtradeError(f"no participant can take part: {refusals[0].reason}")
-    return Membership(participants, shared_calendar(bars, least_holders), tuple(refusals))
+    named = {a.node_id: a.message for a in answers if a.node_id in {*participants, *key_holders}}
+    calendar = shared_calendar(bars, least_holders)
+    return Membership(participants, calendar, tuple(refusals), named, tuple(key_holders))
 
 
 def shared_calendar(
@@ -123,6 +144,10 @@ def _check_unused(number: int, participants: Mapping[int, int]) -> None:
             f"the node says that it is participant {number}, as another node does; give each node "
             "its own partition-id"
         )
+
+
+def _role(answer: Answer) -> object:
+    return answer.message.content.config_records.get(CONFIG, ConfigRecord()).get(ROLE)
 
 
 def _read_description(answer: Answer) -> tuple[int, NDArray[np.datetime64]]:

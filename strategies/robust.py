@@ -6,7 +6,6 @@ adds it to the global vector. With the mean weighted by examples and no optimise
 averaging: McMahan et al. (2017), algorithm 1, https://arxiv.org/abs/1602.05629.
 """
 
-import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from flwr.app import (
     ArrayRecord,
     ConfigRecord,
     Message,
-    MessageType,
     MetricRecord,
     RecordDict,
 )
@@ -34,10 +32,9 @@ from fedtrade.optimisers import OptimiserState, ServerOptimiser, fed_avg
 from fedtrade.robust import Aggregation, Rule, RuleState
 from fedtrade.robust.screening import capped_weights, trimmed_average
 from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, VECTOR, split_prefix
-from strategies.replies import LocalResult, Refusal
 from strategies.round_rule import UserFunction, round_rule
 from strategies.round_strategy import RoundReport, RoundStrategy
-from strategies.screening import screen
+from strategies.trust import Row, Rows, TrainingRequest
 
 __all__ = ["RobustAggregation", "RoundReport"]
 
@@ -53,13 +50,14 @@ class _Round:
     episode: int
     number: int
     vector: NDArray[np.float32]
-    asked: tuple[int, ...]
+    request: TrainingRequest
     n_eligible: int
+    grid: Grid
 
     @property
-    def group_id(self) -> str:
-        """Names the round in messages and their replies."""
-        return f"{self.episode}/{self.number}"
+    def asked(self) -> tuple[int, ...]:
+        """The nodes."""
+        return self.request.nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +196,14 @@ class RobustAggregation(RoundStrategy):
             Naming the numbers.
         """
         n_asked = self._n_chosen(n_nodes)
+        if not self.trust_mode.shows_each and getattr(self._rule, "uses_history", False):
+            raise ConfigurationError(
+                f"strategy.rule={self._rule.name} remembers each participant's updates, and "
+                f"aggregation={self.trust_mode.name} shows sums of several: take another rule, or "
+                "aggregation=plain."
+            )
         try:
-            self._rule.check(n_asked, self._n_liars(n_asked))
+            self.trust_mode.check(self._rule, n_asked, self._n_liars(n_asked), n_nodes)
         except ValueError as error:
             raise ConfigurationError(
                 f"strategy.rule with {n_asked} of {n_nodes} participants asked in a round: "
@@ -224,7 +228,17 @@ class RobustAggregation(RoundStrategy):
             draw = random.Random(f"{self._seed}/{episode!r}/{server_round}")
             nodes = sorted(draw.sample(nodes, n_chosen))
         number = episode if isinstance(episode, int) else 0
-        self._round = _Round(number, server_round, vector, tuple(nodes), len(eligible))
+        request = TrainingRequest(
+            nodes=tuple(nodes),
+            group_id=f"{number}/{server_round}",
+            n_params=len(vector),
+            n_parts=self.client_correction.n_parts,
+            by_examples=self._weights_by == "examples",
+            max_norm_ratio=self._max_norm_ratio,
+            ttl_s=self.reply_timeout_s,
+            draw=(self._seed, number, server_round),
+        )
+        self._round = _Round(number, server_round, vector, request, len(eligible), grid)
         config["server-round"] = server_round
         if self.client_correction.proximal:
             config[PROXIMAL] = self.client_correction.proximal
@@ -234,10 +248,7 @@ class RobustAggregation(RoundStrategy):
                 arrays[VARIATE_AT] = Array(self._variate_at)
                 self._variate_at = None
         content = RecordDict({ARRAYS: arrays, CONFIG: config})
-        ttl, group_id = self.reply_timeout_s, self._round.group_id
-        return [
-            Message(content, node, MessageType.TRAIN, ttl=ttl, group_id=group_id) for node in nodes
-        ]
+        return self.trust_mode.ask_training(content, request)
 
     def _eligible(self, grid: Grid) -> set[int]:
         connected = set(grid.get_node_ids())
@@ -249,20 +260,24 @@ class RobustAggregation(RoundStrategy):
     def _n_liars(self, n_asked: int) -> int:
         if self._n_byzantine is not None:
             return self._n_byzantine
-        return math.floor(self._byzantine_share * n_asked + 1e-9)  # 0.29 * 100 is 28.999...
+        return self.trust_mode.n_liars(self._byzantine_share, n_asked)
 
     def _n_left(self, n_results: int, n_broken: int) -> int:
-        """Liars that the rule must withstand among the usable replies.
+        """Liars' rows that the rule must withstand among the usable ones.
 
-        As many as are expected of all asked. Only where the replies are too few for that, those
+        As many as are expected of all asked. Only where the rows are too few for that, those
         count as found whose answer was broken; else liars could stop a round by sending garbage.
         """
-        most = self._n_liars(len(self._asked().asked))
+        most = self._most_liar_rows()
         fewest = max(0, most - n_broken)
         n = most
         while n > fewest and n_results < self._rule.least_clients(n):
             n -= 1
         return n
+
+    def _most_liar_rows(self) -> int:
+        n_asked = len(self._asked().asked)
+        return self.trust_mode.n_liar_rows(self._n_liars(n_asked), n_asked)
 
     def _variate(self, n_params: int) -> NDArray[np.float32]:
         known = self._memory.variate
@@ -279,45 +294,38 @@ class RobustAggregation(RoundStrategy):
         round is skipped: the vector and all memory stay as they are and nothing is returned.
         """
         asked = self._asked()
-        results, refusals, n_broken = screen(
-            replies,
-            asked=asked.asked,
-            group_id=asked.group_id,
-            n_params=len(asked.vector),
-            n_parts=self.client_correction.n_parts,
-            max_norm_ratio=self._max_norm_ratio,
-        )
-        for refusal in refusals:
+        found = self.trust_mode.read_training(asked.grid, replies, asked.request)
+        for refusal in found.refusals:
             log(WARNING, "round %s: node %s: %s", server_round, *refusal)
-        n_byzantine = self._n_left(len(results), n_broken)
-        least = max(self._least_replies, self._rule.least_clients(n_byzantine))
-        if len(results) < least:
-            return self._skip(
-                results,
-                refusals,
-                f"{len(results)} usable replies of {len(asked.asked)} nodes asked, and "
-                f"{self._rule.name} needs {least} to withstand {n_byzantine} liars",
-            )
-        nodes = [result.node_id for result in results]
+        rows = found.rows
+        n_byzantine = self._n_left(len(rows), found.n_broken)
+        least = self._rule.least_clients(n_byzantine)
+        if not rows or len(rows) < least or found.n_replies < self._least_replies:
+            return self._skip(found, found.problem or self._shortage(found, least, n_byzantine))
         try:
             aggregation = self.combine(
-                np.stack([result.update for result in results]),
-                weights=self._weights(results),
-                nodes=nodes,
+                np.stack([row.update for row in rows]),
+                weights=self._weights(rows),
+                nodes=[row.nodes[0] for row in rows],
                 n_byzantine=n_byzantine,
             )
-            memory, step = self._step(aggregation, len(results))
+            memory, step = self._step(aggregation, found.n_replies)
         except (ValueError, ArithmeticError) as error:
-            return self._skip(results, refusals, f"{self._rule.name} cannot be applied: {error}")
+            return self._skip(found, f"{self._rule.name} cannot be applied: {error}")
         with np.errstate(over="ignore", invalid="ignore"):
             vector = asked.vector + step
         if not all(np.isfinite(values).all() for values in (vector, aggregation.update)):
-            return self._skip(results, refusals, "the aggregate is not finite")
+            return self._skip(found, "the aggregate is not finite")
         self._memory = memory
-        loss = self._loss(results)
+        loss = self._loss(rows)
         norm = float(np.linalg.norm(step.astype(np.float64)))
-        shares = dict(zip(nodes, aggregation.weights.tolist(), strict=False))
-        self.last_round = RoundReport(len(results), tuple(refusals), loss, norm, shares)
+        shares = {
+            node: share / len(row.nodes)
+            for row, share in zip(rows, aggregation.weights.tolist(), strict=False)
+            for node in row.nodes
+        }
+        refusals = tuple(found.refusals)
+        self.last_round = RoundReport(found.n_replies, refusals, loss, norm, shares)
         return ArrayRecord({VECTOR: Array(vector)}), MetricRecord(
             {"loss": loss, "update-norm": norm}
         )
@@ -355,7 +363,7 @@ class RobustAggregation(RoundStrategy):
             found = self._rule(
                 _scaled(updates, n_params, scale),
                 weights=weights,
-                n_byzantine=self._n_liars(len(asked.asked)) if n_byzantine is None else n_byzantine,
+                n_byzantine=self._most_liar_rows() if n_byzantine is None else n_byzantine,
                 state=_scaled_state(self._memory.rule, n_params, scale),
                 rng=np.random.default_rng([self._seed, asked.episode, asked.number]),
                 anchors=anchors,
@@ -398,31 +406,34 @@ class RobustAggregation(RoundStrategy):
             )
         return np.asarray(self.root_update(vector), dtype=np.float32)
 
-    def _weights(self, results: Sequence[LocalResult]) -> NDArray[np.float64] | None:
+    def _weights(self, rows: Sequence[Row]) -> NDArray[np.float64] | None:
         """Numbers of examples up to the largest one that is believed; None if all count alike."""
         if self._weights_by == "equal":
             return None
-        n_examples = np.array([result.n_examples for result in results], dtype=np.float64)
+        n_examples = np.array([row.n_examples for row in rows], dtype=np.float64)
         return capped_weights(n_examples, self._max_weight_ratio)
 
-    def _loss(self, results: Sequence[LocalResult]) -> float:
+    def _loss(self, rows: Sequence[Row]) -> float:
         """The mean of the reported losses, without as many extremes as there may be liars."""
-        if not results:
+        if not rows:
             return float("nan")
-        losses = np.array([result.loss for result in results])
-        weights = self._weights(results)
+        losses = np.array([row.loss for row in rows])
+        weights = self._weights(rows)
         return trimmed_average(
-            losses,
-            np.ones(len(results)) if weights is None else weights,
-            self._n_liars(len(self._asked().asked)),
+            losses, np.ones(len(rows)) if weights is None else weights, self._most_liar_rows()
         )
 
-    def _skip(
-        self, results: Sequence[LocalResult], refusals: Sequence[Refusal], reason: str
-    ) -> tuple[None, None]:
+    def _shortage(self, found: Rows, least: int, n_byzantine: int) -> str:
+        needed = max(least, self._least_replies) if self.trust_mode.shows_each else least
+        return (
+            f"{found.n_replies} usable replies of {len(self._asked().asked)} nodes asked, and "
+            f"{self._rule.name} needs {needed} to withstand {n_byzantine} liars"
+        )
+
+    def _skip(self, found: Rows, reason: str) -> tuple[None, None]:
         log(WARNING, "round %s: %s; the model is kept.", self._asked().number, reason)
-        loss = self._loss(results)
-        self.last_round = RoundReport(len(results), tuple(refusals), loss, 0.0, skipped=reason)
+        loss, refusals = self._loss(found.rows), tuple(found.refusals)
+        self.last_round = RoundReport(found.n_replies, refusals, loss, 0.0, skipped=reason)
         return None, None
 
     def summary(self) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fedtrade.corrections import ClientCorrection
 from strategies.replies import Refusal
+from strategies.trust import Plain, TrustMode
 
 __all__ = ["RootUpdate", "RoundReport", "RoundStrategy"]
 
@@ -64,6 +65,8 @@ class RoundStrategy(Strategy):
         Whether `root_update` is needed.
     root_update : callable or None
         Set for each episode; see `RootUpdate`.
+    trust_mode : TrustMode
+        Who sees what of the updates.
     """
 
     nodes: Sequence[int] | None = None
@@ -72,6 +75,7 @@ class RoundStrategy(Strategy):
     client_correction: ClientCorrection = ClientCorrection()
     needs_root: bool = False
     root_update: RootUpdate | None = None
+    trust_mode: TrustMode = Plain()
 
     def check(self, n_nodes: int) -> None:
         """Refuse what can never work with so many nodes; nothing by default.

@@ -28,6 +28,7 @@ from strategies.plan import FINAL_FOLD, plan
 from strategies.preconditions import check_strategy
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
+from strategies.trust import trust_mode
 
 __all__ = ["app"]
 
@@ -50,6 +51,7 @@ def run(grid: Grid, settings: Settings) -> None:
     """
     task = build_task(settings)
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
+    mode = strategy.trust_mode = trust_mode(settings.aggregation)
     out = Path(settings.out)
     federation = settings.federation
     members = discover(
@@ -57,8 +59,10 @@ def run(grid: Grid, settings: Settings) -> None:
         federation.n_participants,
         federation.reply_timeout_s,
         federation.least_holders,
+        mode.greeting(),
     )
     check_strategy(strategy, settings, task, len(members.participants))
+    members = mode.join(grid, members, federation.reply_timeout_s)
     episodes = plan(settings, members.calendar, task.horizon_bars)
     # Last, because they replace what an earlier run left: only now can this one begin.
     checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))

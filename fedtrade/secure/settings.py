@@ -54,7 +54,7 @@ class PrivateAggregation(SettingsRecord):
     min_contributors: Annotated[int, Field(ge=2)] = 3
     clip: Annotated[float, Field(gt=0.0)] = 4.0
     max_examples: Annotated[int, Field(ge=1)] = 5000
-    max_loss: Annotated[float, Field(gt=0.0)] = 1000.0
+    max_loss: Annotated[float, Field(gt=0.0)] = 100.0
     sum_bound: Annotated[float, Field(gt=0.0)] = 1e6
     clip_resolution: Annotated[float, Field(gt=0.0)] = 1e-5
     sum_resolution: Annotated[float, Field(gt=0.0)] = 1e-9

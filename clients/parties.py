@@ -1,0 +1,19 @@
+"""The party that a participant's settings choose."""
+
+from flwr.app import Context
+
+from clients.participant import Participant
+from clients.party import Party, PlainParty
+from fedtrade.errors import ConfigurationError
+from fedtrade.secure import PlainAggregation
+
+__all__ = ["party_of"]
+
+
+def party_of(participant: Participant, context: Context) -> Party:
+    """Speak for a participant as its own settings want it, whatever the server asks for."""
+    match participant.aggregation:
+        case PlainAggregation():
+            return PlainParty()
+        case settings:
+            raise ConfigurationError(f"aggregation.mode={settings.mode} cannot be run yet.")

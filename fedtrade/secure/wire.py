@@ -1,0 +1,96 @@
+"""What participants and server call things in the messages of private sums.
+
+A message that asks for a contribution has a record `secure.round`: the number of the sum, how many
+members it has at most, and whether they count by examples. Each stage of a protocol that is asked
+for besides has a record `secure.STAGE`; a reply has the answers under the same names, and the
+contribution itself under `arrays` (masked words) or `secure.ciphertexts`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fedtrade.errors import ProtocolError
+
+__all__ = [
+    "BY_EXAMPLES",
+    "CHECK",
+    "CIPHERTEXTS",
+    "DECRYPT",
+    "GREETING",
+    "IDENTITY",
+    "KEY",
+    "KEY_BYTES",
+    "N_MEMBERS",
+    "OPEN",
+    "PLEDGE",
+    "ROSTER",
+    "ROUND",
+    "RUN",
+    "SESSION",
+    "SHAPE",
+    "SHARE",
+    "UNMASK",
+    "UPLOAD",
+    "WORDS",
+    "pack_roster",
+    "unpack_roster",
+]
+
+GREETING = "secure.greeting"
+ROSTER = "secure.roster"
+ROUND = "secure.round"
+
+PLEDGE = "secure.pledge"
+OPEN = "secure.open"
+SHARE = "secure.share"
+UPLOAD = "secure.upload"
+CHECK = "secure.check"
+UNMASK = "secure.unmask"
+
+KEY = "secure.key"
+CIPHERTEXTS = "secure.ciphertexts"
+DECRYPT = "secure.decrypt"
+
+RUN = "run"
+SESSION = "session"
+IDENTITY = "identity"
+N_MEMBERS = "n-members"
+BY_EXAMPLES = "by-examples"
+SHAPE = "shape"
+WORDS = "words"
+
+KEY_BYTES = 32
+
+
+def pack_roster(identities: Mapping[int, bytes]) -> dict[str, bytes]:
+    """Public identity keys of 32 bytes by participant's number, as two entries of a record."""
+    numbers = sorted(identities)
+    return {
+        "numbers": np.array(numbers, dtype="<u4").tobytes(),
+        "keys": b"".join(identities[number] for number in numbers),
+    }
+
+
+def unpack_roster(fields: Mapping[str, Any]) -> dict[int, bytes]:
+    """The inverse of `pack_roster`.
+
+    Raises
+    ------
+    ProtocolError
+        If the entries do not fit each other, or a participant appears twice.
+    """
+    numbers, keys = fields.get("numbers"), fields.get("keys")
+    if not isinstance(numbers, bytes) or not isinstance(keys, bytes):
+        raise ProtocolError("the roster has no numbers and keys of participants.")
+    if len(numbers) % 4 or len(keys) != len(numbers) // 4 * KEY_BYTES:
+        raise ProtocolError(
+            f"the roster has {len(numbers)} bytes of numbers and {len(keys)} of keys, and should "
+            f"have 4 and {KEY_BYTES} of each participant."
+        )
+    found = np.frombuffer(numbers, dtype="<u4").tolist()
+    roster = {n: keys[KEY_BYTES * i : KEY_BYTES * (i + 1)] for i, n in enumerate(found)}
+    if len(roster) != len(found):
+        raise ProtocolError("a participant appears twice in the roster.")
+    return roster

@@ -1,0 +1,296 @@
+"""Modes in which only sums are seen: rows are means of all participants, or of random groups."""
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from fedtrade.secure.layout import Layout
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from fedtrade.errors import ConfigurationError, ProtocolError, RangeError
+from fedtrade.secure import PrivateAggregation
+from fedtrade.secure.payload import SUM as SUM_SEGMENT
+from fedtrade.secure.payload import training_mean
+from fedtrade.secure.wire import GREETING, IDENTITY, KEY_BYTES, ROUND, SESSION, SHAPE
+from fedtrade.wire import ARRAYS, CONFIG, SUM
+from strategies.exchange import array_record
+from strategies.membership import Membership
+from strategies.replies import Refusal
+from strategies.round_rule import RoundRule
+from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
+
+__all__ = [
+    "Asked",
+    "GroupTotal",
+    "Opened",
+    "PrivateMode",
+    "PrivateSums",
+    "Upload",
+    "read_identity",
+    "read_round",
+]
+
+SUM_GROUP = "sum"
+MOST_DIMENSIONS = 8
+LARGEST_SUM = 1 << 24
+"""Entries of a federated sum: no task has more, and a length is a stranger's claim."""
+
+
+class Upload(NamedTuple):
+    """What a node sent to be added, in the form of its mode.
+
+    Attributes
+    ----------
+    parts : Any
+        Masked words, or signed ciphertexts.
+    shape : tuple of int
+        Of the array in it, as the node says.
+    """
+
+    parts: Any
+    shape: tuple[int, ...]
+
+
+class GroupTotal(NamedTuple):
+    """The total of one group's members: words of the layout's ring, or real numbers."""
+
+    nodes: tuple[int, ...]
+    total: NDArray[Any]
+
+
+class Opened(NamedTuple):
+    """What a private sum gave."""
+
+    totals: list[GroupTotal]
+    refusals: list[Refusal]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of which nodes a contribution is asked, and how.
+
+    Attributes
+    ----------
+    nodes : sequence of int
+    message_type, group_id : str
+    ttl_s : float or None
+    by_examples : bool
+        See `TrainingRequest`.
+    """
+
+    nodes: Sequence[int]
+    message_type: str
+    group_id: str
+    ttl_s: float | None
+    by_examples: bool = False
+
+
+class PrivateSums(ABC):
+    """The exchanges that turn contributions into totals of which nobody sees the parts."""
+
+    def greeting(self) -> Mapping[str, ConfigRecord]:
+        """See `TrustMode.greeting`."""
+        return {}
+
+    @abstractmethod
+    def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
+        """See `TrustMode.join`."""
+
+    @abstractmethod
+    def ask(self, content: RecordDict, asked: Asked) -> list[Message]:
+        """Messages that ask for contributions to one sum, each with `content`."""
+
+    @abstractmethod
+    def read(
+        self, replies: Iterable[Message], asked: Asked
+    ) -> tuple[dict[int, Upload], list[Refusal]]:
+        """Contributions by node, and those who sent none that can be used."""
+
+    @abstractmethod
+    def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
+        """Of the present sum: of `n_values` entries, or of a round of training by examples."""
+
+    @abstractmethod
+    def open(
+        self, grid: Grid, uploads: Mapping[int, Upload], layout: Layout, ttl_s: float | None
+    ) -> Opened:
+        """Add the contributions and open the totals, by whatever exchanges that takes."""
+
+
+class PrivateMode(TrustMode):
+    """Rows are means over everybody, or over random groups.
+
+    Parameters
+    ----------
+    settings : PrivateAggregation
+    sums : PrivateSums
+    """
+
+    shows_each = False
+
+    def __init__(self, settings: PrivateAggregation, sums: PrivateSums) -> None:
+        self.settings = settings
+        self.sums = sums
+
+    def n_rows(self, n_asked: int) -> int:
+        """One."""
+        return 1
+
+    def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
+        """A mean of everybody at once, and enough of them."""
+        if n_asked < n_participants:
+            raise ConfigurationError(
+                f"strategy.fraction_train asks {n_asked} of {n_participants} participants in a "
+                f"round, and aggregation={self.name} needs all of them in each sum: set "
+                "strategy.fraction_train=1, or aggregation=plain."
+            )
+        if n_participants < self.settings.min_contributors:
+            raise ConfigurationError(
+                f"aggregation.min_contributors={self.settings.min_contributors} cannot be reached "
+                f"by {n_participants} participants: invite more, or lower it."
+            )
+        self.check_rule(rule, n_asked, n_liars)
+
+    def check_rule(self, rule: RoundRule, n_asked: int, n_liars: int) -> None:
+        """Refuse whatever needs to look at more than one row."""
+        if rule.name != "mean" or n_liars:
+            raise ConfigurationError(
+                f"aggregation={self.name} opens one sum of all participants, in which "
+                f"strategy.rule={rule.name} cannot tell {n_liars} liars from the others: set "
+                "aggregation.group_size (masked) for a rule over the means of random groups, "
+                "strategy=federated_averaging for their mean, or aggregation=plain."
+            )
+
+    def greeting(self) -> Mapping[str, ConfigRecord]:
+        """See `PrivateSums`."""
+        return self.sums.greeting()
+
+    def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
+        """See `PrivateSums`."""
+        return self.sums.join(grid, members, ttl_s)
+
+    def ask_training(self, content: RecordDict, request: TrainingRequest) -> list[Message]:
+        """One message a node, and further ones to those who missed the last sum."""
+        return self.sums.ask(content, _training(request))
+
+    def read_training(
+        self, grid: Grid, replies: Iterable[Message], request: TrainingRequest
+    ) -> Rows:
+        """Open the sum of the round, or those of its groups."""
+        uploads, refusals = self.sums.read(replies, _training(request))
+        layout = self.sums.layout(request.n_values, by_examples=request.by_examples)
+        wanted = (request.n_values,)
+        opened = self._open_fitting(grid, uploads, wanted, layout, request.ttl_s, refusals)
+        rows, problem = [], opened.problem
+        for nodes, total in opened.totals:
+            try:
+                mean = training_mean(layout.decode(total))
+            except RangeError as error:  # of this group; nobody can say who of it lied
+                problem = problem or str(error)
+                continue
+            if mean is None:
+                problem = problem or "nobody has an example to learn from"
+            else:
+                rows.append(Row(nodes, mean.update, mean.weight, mean.loss))
+        return Rows(rows, opened.refusals, problem=problem)
+
+    def add_up(
+        self,
+        grid: Grid,
+        nodes: Sequence[int],
+        arrays: Mapping[str, NDArray[Any]],
+        config: Mapping[str, int | str],
+        ttl_s: float,
+        message_type: str = SUM,
+    ) -> Summed:
+        """Open the total of the parts of the shape that most have."""
+        content = RecordDict({ARRAYS: array_record(arrays), CONFIG: ConfigRecord(dict(config))})
+        asked = Asked(nodes, message_type, SUM_GROUP, ttl_s)
+        replies = grid.send_and_receive(self.sums.ask(content, asked), timeout=ttl_s)
+        uploads, refusals = self.sums.read(replies, asked)
+        shapes = Counter(upload.shape for upload in uploads.values()).most_common(1)
+        shape = shapes[0][0] if shapes else (1,)
+        layout = self.sums.layout(int(np.prod(shape)), by_examples=None)
+        opened = self._open_fitting(grid, uploads, shape, layout, ttl_s, refusals)
+        if not opened.totals:
+            reasons = [opened.problem, *(r.reason for r in opened.refusals), "nobody is there"]
+            return Summed(None, opened.refusals, next(filter(None, reasons)))
+        try:
+            parts = [layout.decode(total)[SUM_SEGMENT] for _, total in opened.totals]
+        except RangeError as error:
+            return Summed(None, opened.refusals, str(error))
+        return Summed(np.sum(parts, axis=0).reshape(shape), opened.refusals)
+
+    def _open_fitting(
+        self,
+        grid: Grid,
+        uploads: Mapping[int, Upload],
+        shape: tuple[int, ...],
+        layout: Layout,
+        ttl_s: float | None,
+        refusals: list[Refusal],
+    ) -> Opened:
+        """Open the sum of the uploads that have a shape; the others are refused."""
+        fitting = {node: upload for node, upload in uploads.items() if upload.shape == shape}
+        odd = [
+            Refusal(node, f"its part has the shape {upload.shape} and not {shape} as most others'")
+            for node, upload in uploads.items()
+            if upload.shape != shape
+        ]
+        found = self.sums.open(grid, fitting, layout, ttl_s)
+        return found._replace(refusals=refusals + odd + found.refusals)
+
+
+def _training(request: TrainingRequest) -> Asked:
+    return Asked(
+        request.nodes,
+        MessageType.TRAIN,
+        request.group_id,
+        request.ttl_s,
+        request.by_examples,
+    )
+
+
+def read_identity(answer: Message) -> bytes:
+    """The public identity key in a participant's answer to the greeting.
+
+    Raises
+    ------
+    ProtocolError
+        If there is none.
+    """
+    record = answer.content.config_records.get(GREETING, ConfigRecord())
+    key = record.get(IDENTITY)
+    if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+        raise ProtocolError(f"it sent no public identity key of {KEY_BYTES} bytes")
+    return key
+
+
+def read_round(reply: Message, session: int, group_id: str) -> tuple[int, ...]:
+    """The shape of the array in a contribution, as its sender says.
+
+    Raises
+    ------
+    ProtocolError
+        If the reply belongs to something else, or says nothing that can be.
+    """
+    if reply.metadata.group_id != group_id:
+        raise ProtocolError(
+            f"the reply is to round {reply.metadata.group_id[:64]!r}, and this is {group_id!r}"
+        )
+    record = reply.content.config_records.get(ROUND, ConfigRecord())
+    if record.get(SESSION) != session:
+        raise ProtocolError(f"the reply is to sum {record.get(SESSION)!r}, and this is {session}")
+    shape: Any = record.get(SHAPE)
+    if not isinstance(shape, list) or not all(type(n) is int and n > 0 for n in shape):
+        raise ProtocolError("it does not say which shape its part has")
+    if len(shape) > MOST_DIMENSIONS or math.prod(shape) > LARGEST_SUM:
+        raise ProtocolError(f"its part has the absurd shape {tuple(shape[:MOST_DIMENSIONS])}")
+    return tuple(shape)
