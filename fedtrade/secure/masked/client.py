@@ -1,0 +1,466 @@
+"""A member's side of masked sums.
+
+Bell et al. (2020), "Secure single-server aggregation with (poly)logarithmic overhead",
+https://eprint.iacr.org/2020/704, algorithms 2 and 3. All keys, seeds and shares are made anew for
+each sum, so what the server learns of one that drops says nothing of the sums before and after.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
+
+from fedtrade.errors import (
+    ProtocolError,
+    ReplayError,
+    SignatureError,
+    ThresholdError,
+)
+from fedtrade.secure.masked.beacon import (
+    COMMITMENT_BYTES,
+    NONCE_BYTES,
+    check_openings,
+    commitment,
+    view_digest,
+)
+from fedtrade.secure.masked.client_session import (
+    OPENED,
+    PLEDGED,
+    SHARED,
+    UPLOADED,
+    ClientSession,
+    read_sessions,
+)
+from fedtrade.secure.masked.cohort import Cohort, draw_cohorts
+from fedtrade.secure.masked.contexts import RUN_BYTES, context
+from fedtrade.secure.masked.keys import (
+    KEY_BYTES,
+    SIGNATURE_BYTES,
+    AgreementKey,
+    IdentityKey,
+    derive,
+    verify,
+)
+from fedtrade.secure.masked.masks import add_masks, pair_key, self_key
+from fedtrade.secure.masked.packing import (
+    MAX_NUMBER,
+    Fields,
+    check_names,
+    pack_numbers,
+    read_numbers,
+    read_rows,
+)
+from fedtrade.secure.masked.roster import Roster
+from fedtrade.secure.masked.shamir import SHARE_BYTES, pack, split, unpack
+from fedtrade.secure.masked.statements import (
+    ADVERT_BYTES,
+    CIPHERTEXT_BYTES,
+    advert_statement,
+    pledge_statement,
+    self_seed_commitment,
+    survivors_digest,
+    survivors_statement,
+)
+from fedtrade.secure.settings import MaskedAggregation
+
+__all__ = ["MaskedClient"]
+
+LAST_PLEDGE: Final = "last-pledge"
+MOST_SESSIONS: Final = 3
+"""Sums in progress: one is unmasked while the next is shared and that after is pledged."""
+
+
+class MaskedClient:
+    """One member, over all sums of a run.
+
+    Each stage can be had once a sum and in order. A stage that raises leaves the member as it was,
+    and `state` is all that must be kept between stages; store it before the answer is sent.
+
+    Parameters
+    ----------
+    number : int
+        Of the participant, below 2^32.
+    identity : IdentityKey
+        Its long-term key.
+    identities : mapping of int to bytes
+        Public identity keys of all participants, itself among them; may be empty while it only
+        pledges.
+    settings : MaskedAggregation
+    run : 16 bytes
+        Which the server drew for the run.
+    state : mapping or None
+        The `state` of before.
+
+    Raises
+    ------
+    SignatureError
+        If the list has another key for this participant.
+    ProtocolError
+        If the run has not 16 bytes, or the list is none.
+    ValueError
+        If the state is not one that `state` gave.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        identity: IdentityKey,
+        identities: Mapping[int, bytes],
+        settings: MaskedAggregation,
+        run: bytes,
+        state: Fields | None = None,
+    ) -> None:
+        if len(run) != RUN_BYTES:
+            raise ProtocolError(f"a run is named by {RUN_BYTES} bytes, got {len(run)}.")
+        if not 0 <= number <= MAX_NUMBER:
+            raise ValueError(f"a participant's number must be 0 to {MAX_NUMBER}, got {number}.")
+        self._number = number
+        self._identity = identity
+        self._roster = Roster.of(identities)
+        if self._roster.get(number, identity.public_bytes) != identity.public_bytes:
+            raise SignatureError(f"the list of participants has another key for {number}.")
+        self._settings = settings
+        self._run = run
+        kept = {} if state is None else dict(state)
+        self._last_pledge = int(kept.get(LAST_PLEDGE, -1))
+        self._sessions = read_sessions(kept)
+
+    @property
+    def state(self) -> dict[str, int | str | bytes]:
+        """Everything that is needed to go on, secrets included: integers, text and bytes."""
+        found: dict[str, int | str | bytes] = {LAST_PLEDGE: self._last_pledge}
+        for session, memory in self._sessions.items():
+            found.update(memory.to_fields(session))
+        return found
+
+    @property
+    def sessions(self) -> tuple[int, ...]:
+        """Sums of which this member remembers anything."""
+        return tuple(sorted(self._sessions))
+
+    def pledge(self, session: int) -> dict[str, bytes]:
+        """Commit to a nonce, from which the graph will be drawn; forget sums long over.
+
+        Raises
+        ------
+        ReplayError
+            If this or a later sum was pledged before.
+        """
+        if session <= self._last_pledge:
+            raise ReplayError(
+                f"sum {session} cannot be pledged: this member has pledged sum {self._last_pledge}."
+            )
+        nonce = os.urandom(NONCE_BYTES)
+        pledged = commitment(self._run, session, self._number, nonce)
+        signature = self._identity.sign(pledge_statement(self._run, session, self._number, pledged))
+        self._last_pledge = session
+        self._sessions[session] = ClientSession(nonce=nonce)
+        for old in [s for s in self._sessions if s <= session - MOST_SESSIONS]:
+            del self._sessions[old]
+        return {"commitment": pledged, "signature": signature}
+
+    def open(self, session: int, fields: Fields) -> dict[str, bytes]:
+        """Open the nonce, once everybody's commitment is fixed, and show fresh public keys.
+
+        Raises
+        ------
+        ReplayError, ProtocolError
+        SignatureError
+            If the server gives another commitment than this member's.
+        ThresholdError
+            If fewer than `min_contributors` have pledged.
+        """
+        memory = self._expect("open", session, PLEDGED)
+        check_names(fields, "members", "commitments")
+        numbers = self._members(fields, "members", self._roster.numbers)
+        rows = read_rows(fields, "commitments", len(numbers), COMMITMENT_BYTES)
+        self._check_own(numbers, rows, commitment(self._run, session, self._number, memory.nonce))
+        self._check_contributors(len(numbers), "have pledged")
+        mask, channel = AgreementKey(), AgreementKey()
+        view = view_digest(self._run, session, numbers, rows.tobytes())
+        keys = mask.public_bytes + channel.public_bytes
+        statement = advert_statement(self._run, session, self._number, view, memory.nonce, keys)
+        memory.view = view
+        memory.mask_secret = mask.private_bytes
+        memory.channel_secret = channel.private_bytes
+        memory.stage = OPENED
+        return {
+            "nonce": memory.nonce,
+            "keys": keys,
+            "signature": self._identity.sign(statement),
+        }
+
+    def share(self, session: int, fields: Fields) -> dict[str, bytes]:
+        """Draw the graph, and deal shares of the mask's private key and the own mask's seed.
+
+        Raises
+        ------
+        ReplayError, ProtocolError
+        SignatureError
+            If a nonce is not the one pledged, or a neighbour's key not its own.
+        ThresholdError
+            If too few are left for a graph or group.
+        """
+        memory = self._expect("share", session, OPENED)
+        check_names(fields, "members", "nonces", "silent", "commitments", "adverts")
+        known = self._roster.numbers
+        numbers = self._members(fields, "members", known)
+        nonces = read_rows(fields, "nonces", len(numbers), NONCE_BYTES)
+        silent = self._members(fields, "silent", known, with_self=False)
+        commitments = read_rows(fields, "commitments", len(silent), COMMITMENT_BYTES)
+        if np.isin(silent, numbers, assume_unique=True).any():
+            raise ProtocolError("a member both opened its nonce and did not.")
+        self._check_own(numbers, nonces, memory.nonce)
+        self._check_contributors(len(numbers), "have opened their nonces")
+        seed = check_openings(
+            self._run, session, memory.view, (numbers, nonces), (silent, commitments)
+        )
+        cohort = self._cohort(seed, numbers)
+        self._check_contributors(len(cohort.ring), f"are in group {cohort.index}")
+        neighbours = cohort.neighbours(self._number)
+        adverts = read_rows(fields, "adverts", len(neighbours), ADVERT_BYTES)
+        near = nonces[np.searchsorted(numbers, neighbours)]
+        for number, nonce, advert in zip(neighbours.tolist(), near, adverts, strict=True):
+            keys, signature = advert[: 2 * KEY_BYTES], advert[2 * KEY_BYTES :]
+            statement = advert_statement(
+                self._run, session, number, memory.view, nonce.tobytes(), keys.tobytes()
+            )
+            verify(self._roster[number], signature.tobytes(), statement, signer=number)
+        self_seed = os.urandom(KEY_BYTES)
+        points = np.arange(1, len(neighbours) + 1)
+        shares = pack(split([memory.mask_secret, self_seed], points, cohort.parameters.threshold))
+        own = AgreementKey(memory.channel_secret)
+        channel_keys, ciphertexts = [], []
+        for number, advert, pair in zip(neighbours.tolist(), adverts, shares, strict=True):
+            secret = own.agree(advert[KEY_BYTES : 2 * KEY_BYTES].tobytes(), owner=number)
+            ends = sorted((self._number, number))
+            key = derive(secret, context("channel", self._run, session, *ends) + seed)
+            channel_keys.append(key)
+            sealed = AESGCM(key).encrypt(_direction(self._number), pair.tobytes(), seed)
+            ciphertexts.append(sealed)
+        memory.seed = seed
+        memory.members = self._roster.to_bits(numbers)
+        memory.self_seed = self_seed
+        memory.mask_keys = adverts[:, :KEY_BYTES].tobytes()
+        memory.channel_keys = b"".join(channel_keys)
+        memory.channel_secret = memory.nonce = memory.view = b""
+        memory.stage = SHARED
+        return {
+            "ciphertexts": b"".join(ciphertexts),
+            "commitment": self_seed_commitment(self._run, session, self._number, self_seed),
+        }
+
+    def upload(self, session: int, fields: Fields, words: NDArray[Any]) -> NDArray[Any]:
+        """Words plus the masks shared with the neighbours, plus the own mask.
+
+        Parameters
+        ----------
+        words : uint32 or uint64 of shape (size,)
+            As the layout encodes them; they stay as they are.
+
+        Raises
+        ------
+        ReplayError
+            Above all if words were masked for this sum before: the difference of two vectors
+            under the same masks is that of the vectors.
+        ThresholdError
+            If too few neighbours have shared.
+        ProtocolError, SignatureError
+        ValueError
+            If the words are of another kind.
+        """
+        memory = self._expect("upload", session, SHARED)
+        if words.ndim != 1 or words.dtype not in (np.uint32, np.uint64):
+            raise ValueError(
+                f"words must be uint32 or uint64 of shape (size,), got {words.dtype} of shape "
+                f"{words.shape}."
+            )
+        check_names(fields, "participants")
+        participants = self._members(fields, "participants", self._roster.from_bits(memory.members))
+        cohort = self._own_cohort(memory)
+        self._check_contributors(
+            int(cohort.mask(participants).sum()), "of its group have dealt their shares"
+        )
+        neighbours = cohort.neighbours(self._number)
+        sharing = np.isin(neighbours, participants, assume_unique=True)
+        if sharing.sum() < cohort.parameters.threshold:
+            raise ThresholdError(
+                f"{sharing.sum()} of {len(neighbours)} neighbours of member {self._number} are "
+                f"left, and its secrets need {cohort.parameters.threshold}."
+            )
+        own = AgreementKey(memory.mask_secret)
+        keys = [(self_key(memory.self_seed, self._run, session, self._number), True)]
+        for place in np.flatnonzero(sharing).tolist():
+            number = int(neighbours[place])
+            public = memory.mask_keys[KEY_BYTES * place : KEY_BYTES * (place + 1)]
+            secret = own.agree(public, owner=number)
+            key = pair_key(secret, self._run, session, self._number, number)
+            keys.append((key, self._number < number))
+        masked = words.copy()
+        add_masks(masked, keys)
+        memory.participants = self._roster.to_bits(participants)
+        memory.mask_secret = memory.self_seed = memory.mask_keys = b""
+        memory.stage = UPLOADED
+        return masked
+
+    def check(self, session: int, fields: Fields) -> dict[str, bytes]:
+        """Sign the survivors, as one of the committee; one set a sum.
+
+        Raises
+        ------
+        ReplayError, ProtocolError, ThresholdError
+        """
+        memory = self._expect("check", session, UPLOADED)
+        if memory.signed:
+            raise ReplayError(f"this member has signed the survivors of sum {session} already.")
+        check_names(fields, "survivors")
+        cohort = self._own_cohort(memory)
+        if self._number not in cohort.committee:
+            raise ProtocolError(f"member {self._number} is not in the committee of sum {session}.")
+        survivors = self._survivors(memory, cohort, fields)
+        digest = survivors_digest(self._run, session, memory.seed, cohort.index, survivors)
+        statement = survivors_statement(self._run, session, self._number, digest)
+        memory.signed = digest
+        return {"signature": self._identity.sign(statement)}
+
+    def unmask(self, session: int, fields: Fields) -> dict[str, bytes]:
+        """Give the shares that take the masks off the total, and forget the sum.
+
+        Of a neighbour whose words are in the total that is the share of its own mask's seed; of
+        one that dropped since it dealt its shares, that of its mask's private key.
+
+        Raises
+        ------
+        ReplayError
+            If it was asked before.
+        ThresholdError
+            If fewer than `min_contributors` are left, or too few neighbours of one of them.
+        SignatureError
+            If the committee has not signed these survivors.
+        ProtocolError
+        """
+        memory = self._expect("unmask", session, UPLOADED)
+        malicious = self._settings.adversary == "malicious"
+        proof = ("signers", "signatures") if malicious else ()
+        check_names(fields, "survivors", "ciphertexts", *proof)
+        cohort = self._own_cohort(memory)
+        survivors = self._survivors(memory, cohort, fields)
+        if malicious:
+            self._check_quorum(session, memory, cohort, survivors, fields)
+        participants = self._roster.from_bits(memory.participants)
+        neighbours = cohort.neighbours(self._number)
+        places = np.flatnonzero(np.isin(neighbours, participants, assume_unique=True))
+        sealed = read_rows(fields, "ciphertexts", len(places), CIPHERTEXT_BYTES)
+        is_left = np.isin(neighbours, survivors, assume_unique=True)
+        dealers, shares = [], []
+        for place, ciphertext in zip(places.tolist(), sealed, strict=True):
+            number = int(neighbours[place])
+            key = memory.channel_keys[KEY_BYTES * place : KEY_BYTES * (place + 1)]
+            try:
+                pair = AESGCM(key).decrypt(_direction(number), ciphertext.tobytes(), memory.seed)
+                share = pair[SHARE_BYTES:] if is_left[place] else pair[:SHARE_BYTES]
+                unpack(share, 1)
+            except (InvalidTag, ProtocolError):
+                continue  # of a dealer that cheats; the others' shares are wanted all the same
+            dealers.append(number)
+            shares.append(share)
+        del self._sessions[session]
+        order = np.argsort(dealers)
+        return {
+            "dealers": pack_numbers(dealers),
+            "shares": b"".join(shares[place] for place in order.tolist()),
+        }
+
+    def _expect(self, stage: str, session: int, wanted: str) -> ClientSession:
+        memory = self._sessions.get(session)
+        if memory is None:
+            raise ReplayError(
+                f"{stage} of sum {session}: this member has no part in it, or has forgotten it "
+                "when it was over."
+            )
+        memory.expect(stage, wanted, session)
+        return memory
+
+    def _members(
+        self, fields: Fields, name: str, among: NDArray[np.int64], *, with_self: bool = True
+    ) -> NDArray[np.int64]:
+        """Numbers that are all among others, this member's with them or not."""
+        numbers = read_numbers(fields, name, len(among))
+        odd = numbers[~np.isin(numbers, among, assume_unique=True)]
+        if odd.size:
+            raise ProtocolError(f"{name} has member {odd[0]}, which has no part in this sum.")
+        if (self._number in numbers) != with_self:
+            lack = "lacks" if with_self else "has"
+            raise ProtocolError(f"{name} {lack} member {self._number} itself.")
+        return numbers
+
+    def _check_own(
+        self, numbers: NDArray[np.int64], rows: NDArray[np.uint8], expected: bytes
+    ) -> None:
+        if rows[np.searchsorted(numbers, self._number)].tobytes() != expected:
+            raise SignatureError(f"the server gives another pledge than that of {self._number}.")
+
+    def _check_contributors(self, found: int, what: str) -> None:
+        least = self._settings.min_contributors
+        if found < least:
+            raise ThresholdError(f"{found} members {what}, and min_contributors={least}.")
+
+    def _cohort(self, seed: bytes, members: NDArray[np.int64]) -> Cohort:
+        cohorts = draw_cohorts(self._settings, len(self._roster), seed, members)
+        return next(cohort for cohort in cohorts if self._number in cohort.ring)
+
+    def _own_cohort(self, memory: ClientSession) -> Cohort:
+        return self._cohort(memory.seed, self._roster.from_bits(memory.members))
+
+    def _survivors(
+        self, memory: ClientSession, cohort: Cohort, fields: Fields
+    ) -> NDArray[np.int64]:
+        """The survivors that the server names, if the sum of their words may be opened."""
+        participants = self._roster.from_bits(memory.participants)
+        among = participants[cohort.holds(participants)]
+        survivors = self._members(fields, "survivors", among)
+        self._check_contributors(len(survivors), "are left")
+        present = cohort.mask(survivors)
+        alone = present & (cohort.present_neighbours(present) < cohort.parameters.threshold)
+        if alone.any():
+            raise ThresholdError(
+                f"of the neighbours of member {cohort.ring[alone][0]} fewer than "
+                f"{cohort.parameters.threshold} are left: its words could be told from the others'."
+            )
+        return survivors
+
+    def _check_quorum(
+        self,
+        session: int,
+        memory: ClientSession,
+        cohort: Cohort,
+        survivors: NDArray[np.int64],
+        fields: Fields,
+    ) -> None:
+        digest = survivors_digest(self._run, session, memory.seed, cohort.index, survivors)
+        if memory.signed not in (b"", digest):
+            raise SignatureError(
+                f"the survivors of sum {session} are not those that member {self._number} signed."
+            )
+        signers = read_numbers(fields, "signers", len(cohort.committee))
+        rows = read_rows(fields, "signatures", len(signers), SIGNATURE_BYTES)
+        odd = signers[~np.isin(signers, cohort.committee, assume_unique=True)]
+        if odd.size:
+            raise SignatureError(f"member {odd[0]} signed and is not in the committee.")
+        if len(signers) < cohort.parameters.quorum:
+            raise SignatureError(
+                f"{len(signers)} members of the committee signed the survivors of sum {session}, "
+                f"and {cohort.parameters.quorum} must."
+            )
+        for signer, row in zip(signers.tolist(), rows, strict=True):
+            statement = survivors_statement(self._run, session, signer, digest)
+            verify(self._roster[signer], row.tobytes(), statement, signer=signer)
+
+
+def _direction(sender: int) -> bytes:
+    """The nonce of a channel, whose key serves one message each way."""
+    return sender.to_bytes(12, "little")

@@ -1,0 +1,29 @@
+"""What each key, hash and signature is for, in bytes that no other purpose, run or sum shares."""
+
+from typing import Final
+
+__all__ = ["RUN_BYTES", "context"]
+
+RUN_BYTES: Final = 16
+DOMAIN: Final = b"fedtrade masked sum 1"
+PURPOSE_BYTES: Final = 16
+
+
+def context(purpose: str, run: bytes, session: int, *numbers: int) -> bytes:
+    """A prefix of fixed length for each purpose.
+
+    Parameters
+    ----------
+    purpose : str
+        Of at most 16 characters.
+    run : 16 bytes
+    session : int
+        The number of the sum in the run.
+    *numbers : int
+        Of members, in an order that matters.
+    """
+    name = purpose.encode()
+    if len(name) > PURPOSE_BYTES or len(run) != RUN_BYTES:
+        raise ValueError(f"a purpose has 16 characters at most and a run 16 bytes, got {purpose!r}")
+    parts = [DOMAIN, name.ljust(PURPOSE_BYTES, b"\0"), run, session.to_bytes(8, "little")]
+    return b"".join([*parts, *(number.to_bytes(4, "little") for number in numbers)])
