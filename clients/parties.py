@@ -2,10 +2,11 @@
 
 from flwr.app import Context
 
+from clients.masked_party import MaskedParty
 from clients.participant import Participant
 from clients.party import Party, PlainParty
 from fedtrade.errors import ConfigurationError
-from fedtrade.secure import PlainAggregation
+from fedtrade.secure import MaskedAggregation, PlainAggregation
 
 __all__ = ["party_of"]
 
@@ -15,5 +16,7 @@ def party_of(participant: Participant, context: Context) -> Party:
     match participant.aggregation:
         case PlainAggregation():
             return PlainParty()
+        case MaskedAggregation() as settings:
+            return MaskedParty(participant.number, settings, context)
         case settings:
             raise ConfigurationError(f"aggregation.mode={settings.mode} cannot be run yet.")

@@ -1,8 +1,9 @@
 """The trust mode that the settings choose."""
 
 from fedtrade.errors import ConfigurationError
-from fedtrade.secure import PlainAggregation
+from fedtrade.secure import MaskedAggregation, PlainAggregation
 from fedtrade.secure.settings import Aggregation
+from strategies.trust.masked import Masked
 from strategies.trust.mode import TrustMode
 from strategies.trust.plain import Plain
 
@@ -14,5 +15,7 @@ def trust_mode(settings: Aggregation) -> TrustMode:
     match settings:
         case PlainAggregation():
             return Plain(settings)
+        case MaskedAggregation():
+            return Masked(settings)
         case _:
             raise ConfigurationError(f"aggregation.mode={settings.mode} cannot be run yet.")

@@ -1,0 +1,417 @@
+"""The mode `masked`: sums under pairwise masks, over Flower messages.
+
+A sum takes two exchanges, or three against a malicious server: members upload, (sign who is left,)
+and help to take the masks off. What the next sum needs is set up on the way: its keys travel with
+the uploads, and its shares with the answers that unmask. Two exchanges at the start of a run set
+up the first sum.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError
+from fedtrade.secure import MaskedAggregation
+from fedtrade.secure.groups import check_grouping, group_parameters
+from fedtrade.secure.layout import Layout
+from fedtrade.secure.masked import CohortSum, MaskedServer
+from fedtrade.secure.masked.degree import graph_parameters
+from fedtrade.secure.parameters import GraphParameters
+from fedtrade.secure.payload import sum_layout, training_layout
+from fedtrade.secure.wire import (
+    BY_EXAMPLES,
+    CHECK,
+    GREETING,
+    N_MEMBERS,
+    OPEN,
+    PLEDGE,
+    ROSTER,
+    ROUND,
+    RUN,
+    SESSION,
+    SHARE,
+    UNMASK,
+    UPLOAD,
+    WORDS,
+    pack_roster,
+)
+from fedtrade.wire import ARRAYS, SECURE
+from strategies.exchange import array_record, gather
+from strategies.membership import Membership
+from strategies.replies import Refusal, printable, read_arrays
+from strategies.round_rule import RoundRule
+from strategies.screening import NOT_IN_TIME
+from strategies.trust.private import (
+    Asked,
+    GroupTotal,
+    Opened,
+    PrivateMode,
+    PrivateSums,
+    Upload,
+    read_identity,
+    read_round,
+)
+
+__all__ = ["Masked", "MaskedSums", "parameters_of"]
+
+WRONG_SHARES = "its shares of keys do not fit what it promised"
+
+NOT_SET_UP = (
+    "it is no part of this sum: it was not there when the sum was set up, and may join the next"
+)
+
+
+class Masked(PrivateMode):
+    """Masked sums of all participants, or of random groups.
+
+    Parameters
+    ----------
+    settings : MaskedAggregation
+    """
+
+    name = "masked"
+
+    def __init__(self, settings: MaskedAggregation) -> None:
+        super().__init__(settings, MaskedSums(settings))
+        self._masked = settings
+
+    def n_rows(self, n_asked: int) -> int:
+        """One, or one a group."""
+        size = self._masked.group_size
+        return 1 if size is None else n_asked // size
+
+    def n_liars(self, share: float, n_asked: int) -> int:
+        """Rounded up where groups hide them, down where there is but one sum."""
+        n = super().n_liars(share, n_asked)
+        is_cut = self._masked.group_size is not None and n < share * n_asked - 1e-9
+        return n + is_cut
+
+    def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
+        """Also whether the graph of masks, and groups, can be as the settings want them."""
+        super().check(rule, n_asked, n_liars, n_participants)
+        parameters_of(self._masked, n_participants)
+
+    def check_rule(self, rule: RoundRule, n_asked: int, n_liars: int) -> None:
+        """Whether the rule withstands so many spoilt groups."""
+        size = self._masked.group_size
+        if size is None:
+            super().check_rule(rule, n_asked, n_liars)
+        else:
+            check_grouping(
+                n_asked,
+                size,
+                liar_share=max(0.0, n_liars - 0.5) / n_asked,
+                least_rows=rule.least_clients,
+                min_contributors=self.settings.min_contributors,
+            )
+            rule.check(self.n_rows(n_asked), self.n_liar_rows(n_liars, n_asked))
+
+
+class MaskedSums(PrivateSums):
+    """The exchanges around a `MaskedServer`, of which there is one a run.
+
+    Parameters
+    ----------
+    settings : MaskedAggregation
+    """
+
+    def __init__(self, settings: MaskedAggregation) -> None:
+        self._settings = settings
+        self._run = os.urandom(16)
+        self._numbers: dict[int, int] = {}
+        self._nodes: dict[int, int] = {}
+        self._server = MaskedServer(settings, self._run, {})
+        self._session = 0
+        self._problem = ""
+        self._done: dict[tuple[str, int], set[int]] = {}
+
+    # --- joining --------------------------------------------------------------------------------
+
+    def greeting(self) -> Mapping[str, ConfigRecord]:
+        """The run's name, and what the first sum begins with."""
+        return {GREETING: ConfigRecord({RUN: self._run}), PLEDGE: ConfigRecord({SESSION: 0})}
+
+    def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
+        """Take the participants' public keys and set up the first sum."""
+        identities: dict[int, bytes] = {}
+        refusals: list[Refusal] = []
+        for node, number in members.participants.items():
+            try:
+                key = read_identity(members.answers[node])
+                if key in identities.values():
+                    raise ProtocolError("it sent the identity key of another participant")
+            except ProtocolError as error:
+                refusals.append(Refusal(node, str(error)))
+            else:
+                identities[number] = key
+        self._numbers = {n: k for n, k in members.participants.items() if k in identities}
+        self._nodes = {number: node for node, number in self._numbers.items()}
+        self._server = MaskedServer(self._settings, self._run, identities)
+        for node in self._numbers:
+            refusals += self._take(node, members.answers[node], {PLEDGE: 0})
+        roster = {ROSTER: ConfigRecord({**pack_roster(identities)})}
+        openings = {node: roster | self._opening(number, 0) for node, number in self._each()}
+        refusals += self._exchange(grid, openings, {OPEN: 0}, ttl_s)
+        refusals += self._prepare(grid, {}, 0, ttl_s)
+        return replace(members, participants=self._numbers, refusals=(*members.refusals, *refusals))
+
+    # --- one sum --------------------------------------------------------------------------------
+
+    def ask(self, content: RecordDict, asked: Asked) -> list[Message]:
+        """Ask members for masked words, and everybody for the keys of the next sum."""
+        session, self._problem = self._session, ""
+        members = self._members(asked)
+        round_: dict[str, Any] = {
+            SESSION: session,
+            N_MEMBERS: len(members),
+            BY_EXAMPLES: asked.by_examples,
+        }
+        messages = []
+        for node, number in self._each():
+            records = self._opening(number, session + 1)
+            kind, given = SECURE, RecordDict({ARRAYS: array_record({})})
+            if node in members:
+                kind, given = asked.message_type, RecordDict(dict(content))
+                given[ROUND] = ConfigRecord(round_)
+                fields = self._server.participants(session)
+                given[UPLOAD] = ConfigRecord({SESSION: session, **fields})
+            elif not records:
+                continue
+            for name, record in records.items():
+                given[name] = record
+            messages.append(Message(given, node, kind, ttl=asked.ttl_s, group_id=asked.group_id))
+        return messages
+
+    def read(
+        self, replies: Iterable[Message], asked: Asked
+    ) -> tuple[dict[int, Upload], list[Refusal]]:
+        """Masked words by node; keys of the next sum are noted on the way."""
+        members = self._members(asked)
+        uploads: dict[int, Upload] = {}
+        refusals: dict[int, Refusal] = {}
+        for reply in replies:
+            node = reply.metadata.src_node_id
+            try:
+                if node not in self._numbers:
+                    raise ProtocolError("the node was not asked")
+                if node in uploads or node in refusals:
+                    raise ReplayError("the node answered more than once")
+                arrays = read_arrays(reply)
+                if node in members:
+                    shape = read_round(reply, self._session, asked.group_id)
+                    uploads[node] = Upload(_words(arrays), shape)
+            except (ValueError, SecureAggregationError) as error:
+                refusals.setdefault(node, Refusal(node, printable(str(error))))
+                continue
+            for refusal in self._take(node, reply, {OPEN: self._session + 1}):
+                refusals.setdefault(node, refusal)
+        for node in asked.nodes:
+            if node not in uploads and node not in refusals:
+                reason = NOT_IN_TIME if node in members else NOT_SET_UP
+                refusals[node] = Refusal(node, reason)
+        return uploads, list(refusals.values())
+
+    def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
+        """Of at most as many members as have set up the sum."""
+        n_members = max(1, len(self._server.members(self._session)))
+        if by_examples is None:
+            return sum_layout(self._settings, n_values, n_members)
+        return training_layout(self._settings, n_values, n_members, by_examples=by_examples)
+
+    def open(
+        self, grid: Grid, uploads: Mapping[int, Upload], layout: Layout, ttl_s: float | None
+    ) -> Opened:
+        """Add the words, let the committee sign who is left, and take the masks off."""
+        session, refusals = self._session, []
+        if not self._problem:
+            self._server.expect_words(session, layout.size, layout.dtype)
+        for node, upload in sorted(uploads.items()):
+            try:
+                self._server.uploaded(session, self._numbers[node], upload.parts)
+            except SecureAggregationError as error:
+                refusals.append(Refusal(node, printable(str(error))))
+        try:
+            self._server.close_uploads(session)
+        except SecureAggregationError as error:
+            self._problem = self._problem or str(error)
+        if not self._problem:
+            refusals += self._check(grid, session, ttl_s)
+        unmasking = {} if self._problem else self._unmasking(session)
+        refusals += self._prepare(grid, unmasking, session + 1, ttl_s)
+        totals = [] if self._problem else self._totals(session, refusals)
+        self._server.forget(session)
+        self._session += 1
+        return Opened(totals, refusals, self._problem)
+
+    def _members(self, asked: Asked) -> set[int]:
+        """The nodes of those asked that have set up the sum; none if they are too few."""
+        try:
+            self._server.participants(self._session)
+        except SecureAggregationError as error:
+            self._problem = str(error)
+            return set()
+        return set(asked.nodes).intersection(
+            self._nodes[number] for number in self._server.members(self._session)
+        )
+
+    def _check(self, grid: Grid, session: int, ttl_s: float | None) -> list[Refusal]:
+        """Let the committee sign the set of survivors; a server that is trusted needs none."""
+        asked = {
+            self._nodes[number]: self._record(
+                CHECK, session, self._server.survivors(session, number)
+            )
+            for number in self._server.committee(session)
+        }
+        return self._exchange(grid, asked, {CHECK: session}, ttl_s) if asked else []
+
+    def _unmasking(self, session: int) -> dict[int, dict[str, ConfigRecord]]:
+        """What survivors are asked for, by node."""
+        return {
+            self._nodes[number]: self._record(
+                UNMASK, session, self._server.unmask_request(session, number)
+            )
+            for number in self._server.unmask_members(session)
+        }
+
+    def _prepare(
+        self,
+        grid: Grid,
+        unmasking: Mapping[int, dict[str, ConfigRecord]],
+        upcoming: int,
+        ttl_s: float | None,
+    ) -> list[Refusal]:
+        """One exchange: unmask this sum, share keys for the upcoming one, pledge for that after."""
+        asked = {}
+        for node, number in self._each():
+            asked[node] = dict(unmasking.get(node, {}))
+            if number in self._done.get((OPEN, upcoming), set()):
+                adverts = self._server.adverts(upcoming, number)
+                asked[node] |= self._record(SHARE, upcoming, adverts)
+            asked[node] |= self._record(PLEDGE, upcoming + 1, {})
+        stages = {UNMASK: upcoming - 1, SHARE: upcoming, PLEDGE: upcoming + 1}
+        return self._exchange(grid, asked, stages, ttl_s)
+
+    def _totals(self, session: int, refusals: list[Refusal]) -> list[GroupTotal]:
+        totals, reasons = [], []
+        for found in self._server.sums(session):
+            if isinstance(found, CohortSum):
+                nodes = tuple(sorted(self._nodes[number] for number in found.members))
+                totals.append(GroupTotal(nodes, found.total))
+            else:
+                reasons.append(found.reason)
+            refusals += [Refusal(self._nodes[number], WRONG_SHARES) for number in found.blamed]
+        self._problem = "; ".join(reasons)
+        return totals
+
+    # --- stages ---------------------------------------------------------------------------------
+
+    def _each(self) -> list[tuple[int, int]]:
+        """Nodes that joined, with their numbers."""
+        return sorted(self._numbers.items())
+
+    def _opening(self, number: int, session: int) -> dict[str, ConfigRecord]:
+        """The record that asks for the keys of a sum, if the member has pledged any."""
+        if number not in self._done.get((PLEDGE, session), set()):
+            return {}
+        return self._record(OPEN, session, self._server.commitments(session))
+
+    @staticmethod
+    def _record(stage: str, session: int, fields: Mapping[str, Any]) -> dict[str, ConfigRecord]:
+        return {stage: ConfigRecord({SESSION: session, **fields})}
+
+    def _exchange(
+        self,
+        grid: Grid,
+        asked: Mapping[int, Mapping[str, ConfigRecord]],
+        stages: Mapping[str, int],
+        ttl_s: float | None,
+    ) -> list[Refusal]:
+        """Ask nodes for stages and take the answers."""
+        messages = [
+            Message(RecordDict({ARRAYS: array_record({}), **records}), node, SECURE, ttl=ttl_s)
+            for node, records in asked.items()
+        ]
+        replies = grid.send_and_receive(messages, timeout=ttl_s)
+        answers, refusals = gather(messages, replies, ttl_s)
+        for answer in answers:
+            wanted = {name: n for name, n in stages.items() if name in asked[answer.node_id]}
+            refusals += self._take(answer.node_id, answer.message, wanted)
+        return refusals
+
+    def _take(self, node: int, reply: Message, stages: Mapping[str, int]) -> list[Refusal]:
+        """Hand a reply's records of these stages to the server, each with its session."""
+        number, refusals = self._numbers[node], []
+        receive = {
+            PLEDGE: self._server.pledged,
+            OPEN: self._server.opened,
+            SHARE: self._server.shared,
+            CHECK: self._server.checked,
+            UNMASK: self._server.unmasked,
+        }
+        for stage, session in stages.items():
+            record = reply.content.config_records.get(stage)
+            if record is None:
+                continue
+            fields = {name: value for name, value in record.items() if name != SESSION}
+            try:
+                if record.get(SESSION) != session:
+                    raise ReplayError(
+                        f"its answer is to sum {record.get(SESSION)!r}, not {session}"
+                    )
+                receive[stage](session, number, fields)
+            except SecureAggregationError as error:
+                refusals.append(Refusal(node, printable(f"{stage}: {error}")))
+            else:
+                self._done.setdefault((stage, session), set()).add(number)
+        self._done = {k: v for k, v in self._done.items() if k[1] >= self._session}
+        return refusals
+
+
+def parameters_of(settings: MaskedAggregation, n_members: int) -> GraphParameters:
+    """The graph of masks among so many members, or within the smallest of their groups.
+
+    Raises
+    ------
+    ConfigurationError, ThresholdError
+        If there is none.
+    """
+    if settings.group_size is not None:
+        return group_parameters(
+            n_members,
+            settings.group_size,
+            colluding_share=settings.colluding_share,
+            dropout_share=settings.dropout_share,
+            adversary=settings.adversary,
+        )
+    return graph_parameters(
+        n_members,
+        colluding_share=settings.colluding_share,
+        dropout_share=settings.dropout_share,
+        security_bits=settings.security_bits,
+        correctness_bits=settings.correctness_bits,
+        adversary=settings.adversary,
+        grinding_bits=settings.grinding_bits,
+    )
+
+
+def _words(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """The masked words of a reply.
+
+    Raises
+    ------
+    ProtocolError
+        If there are none, or other arrays.
+    """
+    if set(arrays) != {WORDS}:
+        raise ProtocolError(
+            f"its reply has the arrays {sorted(arrays)[:5]} and not {WORDS!r} alone"
+        )
+    words = arrays[WORDS]
+    if words.ndim != 1 or words.dtype.kind != "u":
+        raise ProtocolError(f"its words are {words.dtype} of shape {words.shape}")
+    return words
