@@ -1,0 +1,259 @@
+"""CKKS: approximate sums, flooded by the key holder before anyone sees them.
+
+Cheon, Kim, Kim and Song (2017), https://eprint.iacr.org/2016/421, in SEAL by way of TenSEAL. One
+ciphertext holds 4096 reals. Integers v of the layout's ring travel as v * 2^-43, so that the
+largest sum is 2^18 at a scale of 2^40, the most that a modulus of 60 bits holds. Without weights
+the primes are [60, 60] bits; with one weight [60, 40, 60], whose middle prime takes the weight's
+scale back. (TenSEAL takes that prime for 2^40; the weight makes up for the difference, of 3e-8.)
+
+A sum of n has an error of about `CKKS.error(n)` in each entry, 5e-12 * sqrt(n) of the largest sum.
+It depends on the secret key: from the exact decryption of one ciphertext that one knows the
+plaintext of, the key follows by linear algebra (Li and Micciancio 2021, "On the security of
+homomorphic encryption on approximate numbers", https://eprint.iacr.org/2020/1533). So the key
+holder adds Gaussian noise of deviation
+
+    sigma = sqrt(12 * n_decryptions) * 2^(flooding_bits / 2) * E
+
+to what it opens (Li, Micciancio, Schultz and Sorrell 2022, "Securing approximate homomorphic
+encryption using differential privacy", https://eprint.iacr.org/2022/816, theorem 2 with the
+constant of its corollary), E a bound of the error's Euclidean norm over a ciphertext's slots and
+n_decryptions the ciphertexts opened under one key. OpenFHE takes E per coefficient; the norm is
+larger by sqrt(4096) and what the divergence of two Gaussians in 4096 dimensions asks for.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedtrade.secure.encrypted import scheme
+from fedtrade.secure.encrypted.checks import check_size, check_tenseal_vector
+from fedtrade.secure.encrypted.lattice import (
+    DEGREE,
+    add_vectors,
+    ciphertext_content,
+    lattice_keys,
+    lattice_security,
+    load_tenseal,
+    load_vector,
+    open_context,
+    rounding_deviation,
+)
+from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
+
+__all__ = ["CKKS", "flooding_deviation"]
+
+SLOTS = DEGREE // 2
+SCALE_BITS = 40
+LARGEST_BITS = 18
+MODULUS_BITS = 62
+UNIT = 2.0 ** (LARGEST_BITS - (MODULUS_BITS - 1))
+"""The real number that stands for 1."""
+
+MARGIN = 1.5
+"""Of the error's norm: over 4096 slots and more it strays from its mean by a few percent."""
+
+
+@dataclass(frozen=True)
+class CKKS:
+    """Parameters of CKKS.
+
+    Attributes
+    ----------
+    n_members : int
+        The most contributions to a sum.
+    weighted : bool
+        Whether each is multiplied by a weight of up to `MAX_WEIGHT`.
+    """
+
+    n_members: int
+    weighted: bool
+
+    name: ClassVar[str] = "ckks"
+    entries: ClassVar[int] = SLOTS - 1
+    modulus: ClassVar[int] = 2**MODULUS_BITS
+    is_exact: ClassVar[bool] = False
+
+    @property
+    def prime_bits(self) -> tuple[int, ...]:
+        """Sizes of the primes; the last is not part of ciphertexts."""
+        return (60, 40, 60) if self.weighted else (60, 60)
+
+    @cached_property
+    def primes(self) -> list[int]:
+        """Of the coefficient modulus."""
+        sealapi = load_tenseal().sealapi
+        return [p.value() for p in sealapi.CoeffModulus.Create(DEGREE, list(self.prime_bits))]
+
+    @property
+    def bound(self) -> int:
+        """The largest entry of a member."""
+        return scheme.bound(self.modulus, self.n_members, self.weighted)
+
+    @property
+    def member_unit(self) -> float:
+        """The real number that stands for 1 in a contribution; weights are parts of the largest."""
+        return UNIT * scheme.max_weight(self.weighted)
+
+    @property
+    def security(self) -> Security:
+        """By the homomorphic encryption standard; of decrypted sums see the module."""
+        return lattice_security(self.prime_bits)
+
+    @property
+    def most_public_bytes(self) -> int:
+        """A public key is two polynomials modulo all primes."""
+        return ciphertext_content(len(self.prime_bits)) + 4096
+
+    def fields(self) -> Mapping[str, str | int]:
+        """The parameters, for `scheme_from`."""
+        weighted = int(self.weighted)
+        return {"scheme": self.name, "n_members": self.n_members, "weighted": weighted}
+
+    def generate(self) -> KeyPair:
+        """A fresh pair of keys."""
+        tenseal = load_tenseal()
+        context = tenseal.context(
+            tenseal.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=list(self.prime_bits), n_threads=1
+        )
+        return lattice_keys(context)
+
+    def context(self, key: bytes, *, is_secret: bool) -> Any:
+        """TenSEAL's context of either half of a key."""
+        context = open_context(
+            key, self.primes, 0, is_secret=is_secret, most=self.most_public_bytes
+        )
+        context.global_scale = 2.0**SCALE_BITS
+        return context
+
+    def load(self, context: Any, chunk: bytes, n_primes: int) -> Any:
+        """TenSEAL's vector of a chunk."""
+        read = load_tenseal().ckks_vector_from
+        return load_vector(read, context, chunk, n_primes=n_primes, is_ntt=True)
+
+    def encryptor(self, public: bytes) -> "CKKSEncryptor":
+        """Of a public key."""
+        return CKKSEncryptor(self, self.context(public, is_secret=False))
+
+    def decryptor(self, secret: bytes) -> "CKKSDecryptor":
+        """Of a secret key."""
+        return CKKSDecryptor(self, self.context(secret, is_secret=True))
+
+    def accumulator(self, public: bytes) -> "CKKSAccumulator":
+        """An empty sum."""
+        return CKKSAccumulator(self, self.context(public, is_secret=False))
+
+    def check_public(self, public: bytes) -> None:
+        """Its size."""
+        check_size("a public key", public, self.most_public_bytes)
+
+    def check_fresh(self, chunk: bytes) -> None:
+        """The framing of TenSEAL and SEAL."""
+        self._check(chunk, len(self.prime_bits) - 1)
+
+    def check_sum(self, chunk: bytes) -> None:
+        """A weight takes one of the primes with it."""
+        self._check(chunk, 1)
+
+    def _check(self, chunk: bytes, n_primes: int) -> None:
+        content = ciphertext_content(n_primes)
+        check_size("a ciphertext", chunk, content + 1024)
+        check_tenseal_vector(chunk, n_slots=SLOTS, content=content, scale=2.0**SCALE_BITS)
+
+    def error(self, n_contributors: int) -> float:
+        """Standard deviation of an entry, in units of the layout.
+
+        A slot is a sum of 8192 coefficients with factors of size one, of which its real part has
+        half of the variance. With weights each contribution is rounded a second time.
+        """
+        noise = rounding_deviation() * math.sqrt(SLOTS) * 2.0**-SCALE_BITS
+        if self.weighted:
+            noise *= math.sqrt(2.0)
+        return noise * math.sqrt(n_contributors) / UNIT
+
+
+def flooding_deviation(
+    parameters: CKKS, n_contributors: int, n_decryptions: int, flooding_bits: int
+) -> float:
+    """Deviation of the noise that hides the error of opened sums, in units of the layout.
+
+    See the formula above.
+
+    Parameters
+    ----------
+    n_contributors : int
+        Contributions to the sum.
+    n_decryptions : int
+        Ciphertexts that are opened under one key, over its life.
+    flooding_bits : int
+        Whoever sees them all has an advantage of at most 2^-flooding_bits from them.
+    """
+    norm = MARGIN * math.sqrt(SLOTS) * parameters.error(n_contributors)
+    return math.sqrt(12.0 * n_decryptions) * math.pow(2.0, flooding_bits / 2) * norm
+
+
+class CKKSEncryptor:
+    """Encrypts under a public context."""
+
+    def __init__(self, parameters: CKKS, context: Any) -> None:
+        self._parameters, self._context = parameters, context
+
+    def encrypt(self, values: NDArray[np.int64]) -> list[bytes]:
+        """One ciphertext for each 4095 values."""
+        scheme.check_values(values, self._parameters.bound)
+        vector = load_tenseal().ckks_vector
+        chunks = scheme.split(values, self._parameters.entries, self._parameters.bound)
+        padded = (np.pad(chunk, (0, SLOTS - chunk.size)) for chunk in chunks)
+        unit = self._parameters.member_unit
+        return [vector(self._context, (chunk * unit).tolist()).serialize() for chunk in padded]
+
+
+class CKKSDecryptor:
+    """Decrypts with a secret context."""
+
+    def __init__(self, parameters: CKKS, context: Any) -> None:
+        self._parameters, self._context = parameters, context
+
+    def decrypt(self, chunks: Sequence[bytes], size: int) -> OpenedSum:
+        """The nearest integers, not flooded: for the key holder's eyes only."""
+        rows = np.empty((len(chunks), SLOTS))
+        for row, chunk in zip(rows, chunks, strict=True):
+            self._parameters.check_sum(chunk)
+            row[:] = self._parameters.load(self._context, chunk, 1).decrypt()
+        limit = 2.0 ** (MODULUS_BITS - 1)
+        values = np.clip(np.rint(rows / UNIT), -limit, limit)
+        counts = values[:, 0] / self._parameters.bound
+        return OpenedSum(values[:, 1:].reshape(-1)[:size].astype(np.int64), counts)
+
+
+class CKKSAccumulator:
+    """Adds under a public context."""
+
+    def __init__(self, parameters: CKKS, context: Any) -> None:
+        self._parameters, self._context = parameters, context
+        self._total: list[Any] = []
+
+    def add(self, chunks: Sequence[bytes], weight: int) -> None:
+        """Add `weight` times a contribution."""
+        parameters = self._parameters
+        for chunk in chunks:
+            parameters.check_fresh(chunk)
+        n_primes = len(parameters.prime_bits) - 1
+        vectors = [parameters.load(self._context, chunk, n_primes) for chunk in chunks]
+        if parameters.weighted:
+            factor = weight / scheme.MAX_WEIGHT * (parameters.primes[1] / 2.0**SCALE_BITS)
+            for vector in vectors:
+                vector.mul_(factor)
+        self._total = add_vectors(self._total, vectors)
+
+    def restore(self, chunks: Sequence[bytes]) -> None:
+        """Go on from an earlier total."""
+        self._total = [self._parameters.load(self._context, chunk, 1) for chunk in chunks]
+
+    def total(self) -> list[bytes]:
+        """The chunks of the sum so far."""
+        return [vector.serialize() for vector in self._total]
