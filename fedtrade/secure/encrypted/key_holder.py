@@ -246,7 +246,7 @@ class KeyHolder:
         parameters = _parameters(self._scheme)
         if state["scheme"] != parameters:
             raise ConfigurationError(
-                f"the key holder's keys are for {state['scheme']}, and the run needs {parameters}."
+                f"the key holder's keys are for {state['scheme']!r}, and the run needs {parameters}."
             )
         public, secret = state["public"], state["secret"]
         if not isinstance(public, bytes) or not isinstance(secret, bytes):
