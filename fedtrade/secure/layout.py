@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedtrade.errors import ConfigurationError, ProtocolError, RangeError
 
-__all__ = ["Layout", "Segment"]
+__all__ = ["Layout", "Segment", "least_modulus"]
 
 Words = NDArray[np.integer]
 
@@ -246,12 +246,12 @@ class Layout:
         """Plain numbers and texts from which `from_fields` makes an equal layout."""
         return {
             "names": [each.name for each in self._segments],
-            "sizes": [each.size for each in self._segments],
+            "sizes": [int(each.size) for each in self._segments],
             "bounds": [float(each.bound) for each in self._segments],
             "resolutions": [float(each.resolution) for each in self._segments],
-            "n_members": self._n_members,
+            "n_members": int(self._n_members),
             "word_bits": self._word_bits or 0,
-            "modulus": self._modulus if self._word_bits is None else 0,
+            "modulus": int(self._modulus) if self._word_bits is None else 0,
         }
 
     @classmethod
@@ -350,6 +350,11 @@ class Layout:
             f"{_quanta(worst, exponent)} must be below modulus / 2 = {modulus} / 2. Take a coarser "
             "resolution, a smaller bound or fewer members."
         )
+
+
+def least_modulus(segments: Sequence[Segment], n_members: int) -> int:
+    """The smallest modulus with which a layout can hold these segments' sums."""
+    return 1 + 2 * n_members * max(_quanta(each, _coarsest(each)) for each in segments)
 
 
 def _coarsest(segment: Segment) -> int:
