@@ -6,7 +6,7 @@ Every refusal names the key that was wrong.
 
 import json
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,7 +14,12 @@ from fedtrade.errors import ConfigurationError
 from fedtrade.secure.settings import Aggregation, PlainAggregation
 from fedtrade.settings_record import SettingsRecord
 
-__all__ = ["Component", "Evaluation", "Federation", "Settings"]
+__all__ = ["BY_PARTICIPANT", "SUMMED", "Component", "Evaluation", "Federation", "Settings"]
+
+BY_PARTICIPANT: Final = "by_participant"
+SUMMED: Final = "summed"
+Scores: TypeAlias = Literal["by_participant", "summed"]
+"""Whether the server sees each participant's scores, or only their sum."""
 
 
 class Component(BaseModel):
@@ -86,15 +91,20 @@ class Federation(SettingsRecord):
         """Whether its forecasts count: newcomers in a cold start, otherwise everybody."""
         return self.setting == "same_history" or self.is_newcomer(participant, n_participants, fold)
 
+    def n_scored(self, n_participants: int, fold: int) -> int:
+        """Of so many participants."""
+        return sum(self.is_scored(k, n_participants, fold) for k in range(n_participants))
+
 
 class Evaluation(SettingsRecord):
-    """Where training ends and what it is compared with."""
+    """Where training ends, what it is compared with, and who sees the scores."""
 
     test_bars: Annotated[int, Field(ge=1)]
     n_origins: Annotated[int, Field(ge=1)] | None
     embargo_bars: Annotated[int, Field(ge=0)] = 0
     pooled: bool = True
     show_path: bool = True
+    scores: Scores | None = None
     public_bars: Annotated[int, Field(ge=0)] = 0
     bootstrap_resamples: Annotated[int, Field(ge=100)] = 2000
 
@@ -135,3 +145,10 @@ class Settings(SettingsRecord):
     def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps(self.to_mapping(), separators=(",", ":"))
+    @property
+    def scores(self) -> Scores:
+        """`evaluation.scores`, or by default what the trust mode allows."""
+        if self.evaluation.scores is not None:
+            return self.evaluation.scores
+        return BY_PARTICIPANT if isinstance(self.aggregation, PlainAggregation) else SUMMED
+

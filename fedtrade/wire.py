@@ -11,8 +11,8 @@ If local training is to be corrected, `config` has `proximal` and `arrays` has `
 server's control variate; a reply's `update` then carries the participant's own behind it. After
 an interruption, `variate-at` is the vector at which participants took theirs last.
 
-Replies carry `arrays` and `metrics`. Who the participant is follows from the node, never from the
-reply.
+Replies carry `arrays` and `metrics`; those of an evaluation name the `arms` in their `config`, also
+where scores are only added up. Who the participant is follows from the node, never from the reply.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from fedtrade.tasks.task import Model
 
 __all__ = [
+    "ARMS",
     "ARRAYS",
     "CALENDAR",
     "CONFIG",
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 ARRAYS = "arrays"
+ARMS = "arms"
 CONFIG = "config"
 METRICS = "metrics"
 

@@ -6,7 +6,7 @@ shared by all turns it into quantiles and shortfalls that cannot cross. Untraine
 EWMA with Student-t tails, towards which training is shrunk: with little history it stays there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -57,6 +57,7 @@ __all__ = ["Risk", "RiskExamples", "ScoredInputs"]
 N_OWN = 5
 N_FEATURES = N_OWN + N_NOWCAST
 PRIOR_DOF = 6.0
+ALONE = ("local_default", "local_tuned", "local_nowcast")
 LIMIT = 5.0
 """The network's correction is clipped to e^+-5, so that no vector overflows single precision."""
 LEAST_RISK = 1e-6
@@ -335,6 +336,10 @@ class Risk:
                 shown.es[:, 0, -1],
             ),
         )
+
+    def arms(self, models: Iterable[str]) -> tuple[str, ...]:
+        """See `NamesArms`."""
+        return tuple(dict.fromkeys((*NAIVE_FORECASTERS, *ALONE, *models)))
 
     def scores(self, totals: NDArray[np.float64], daily: NDArray[np.float64]) -> Sequence[Score]:
         """Proper scores and coverage tests at each level, from the totals."""

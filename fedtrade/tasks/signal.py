@@ -10,7 +10,7 @@ every change.
 A position decided at the close of bar t uses bars up to t and earns the return of bar t + 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,6 +65,8 @@ SHUFFLE_SEED = 20_140_501
 DAILY_BARS_PER_YEAR = 252.0
 
 PLACEBO = "placebo"
+NAIVE = ("buy_and_hold", "momentum", "reversal")
+ALONE = ("local_default", "local_tuned", "local_nowcast", PLACEBO)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -346,6 +348,10 @@ class Signal:
                 axis=1,
             ),
         )
+
+    def arms(self, models: Iterable[str]) -> tuple[str, ...]:
+        """See `NamesArms`."""
+        return tuple(dict.fromkeys((*NAIVE, *ALONE, *models)))
 
     def scores(self, totals: NDArray[np.float64], daily: NDArray[np.float64]) -> Sequence[Score]:
         """Net returns and their ratios at each cost, then what the scores are worth as such."""

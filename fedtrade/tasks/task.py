@@ -7,9 +7,9 @@ shared with everybody. Then follow rounds of training, in which a participant tu
 vector into an update (`train`), and one evaluation on bars after the origin (`evaluate`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,7 @@ __all__ = [
     "Headline",
     "LocalUpdate",
     "Model",
+    "NamesArms",
     "Sample",
     "Score",
     "Shared",
@@ -336,4 +337,17 @@ class Task(Protocol):
 
     def forecast(self, model: Model, sample: Sample, shared: Shared) -> Sequence[Forecast]:
         """What the model says of each asset after the sample's last bar."""
+        ...
+
+
+@runtime_checkable
+class NamesArms(Protocol):
+    """A task that can tell the arms of an evaluation without one; tasks need not.
+
+    Where scores are only summed, a participant that is not scored adds zeros: without this it
+    evaluates all the same, only to learn how many.
+    """
+
+    def arms(self, models: Iterable[str]) -> tuple[str, ...]:
+        """The arms of `evaluate` with models of these names, in its order, of any sample."""
         ...

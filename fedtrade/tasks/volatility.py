@@ -7,7 +7,7 @@ and without rounds (arm `federated_exact`), and the configured network, trained 
 (arm `federated`). Both are drawn to the base, the more so the shorter the history.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,6 +61,8 @@ N_FEATURES = N_HAR + N_NOWCAST
 PENALTY = "penalty"
 """Marks a model that `solve` made: its vector is linear, whatever the configured network."""
 MONTH_BARS = 22
+NAIVE = ("ewma", "har_mix", "mean_22", "expanding")
+ALONE = ("local_default", "local_tuned", "local_nowcast")
 SCORE_TOTALS = ("n", "qlike", "n_log", "log_squared_error")
 
 
@@ -264,6 +266,10 @@ class Volatility:
             totals=np.stack([totals for totals, _ in scores]),
             daily=np.stack([daily for _, daily in scores], axis=1),
         )
+
+    def arms(self, models: Iterable[str]) -> tuple[str, ...]:
+        """See `NamesArms`."""
+        return tuple(dict.fromkeys((*NAIVE, *ALONE, *models)))
 
     def scores(self, totals: FloatArray, daily: FloatArray) -> Sequence[Score]:
         """QLIKE of the variance at each horizon, and the log error of the volatility.
