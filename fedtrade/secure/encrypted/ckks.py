@@ -6,7 +6,7 @@ largest sum is 2^18 at a scale of 2^40, the most that a modulus of 60 bits holds
 the primes are [60, 60] bits; with one weight [60, 40, 60], whose middle prime takes the weight's
 scale back. (TenSEAL takes that prime for 2^40; the weight makes up for the difference, of 3e-8.)
 
-A sum of n has an error of about `CKKS.error(n)` in each entry, 5e-12 * sqrt(n) of the largest sum.
+A sum of n has an error of about `CKKS.noise(n)` in each entry, 5e-15 * sqrt(n) of the largest sum.
 It depends on the secret key: from the exact decryption of one ciphertext that one knows the
 plaintext of, the key follows by linear algebra (Li and Micciancio 2021, "On the security of
 homomorphic encryption on approximate numbers", https://eprint.iacr.org/2020/1533). So the key
@@ -164,16 +164,26 @@ class CKKS:
         check_size("a ciphertext", chunk, content + 1024)
         check_tenseal_vector(chunk, n_slots=SLOTS, content=content, scale=2.0**SCALE_BITS)
 
-    def error(self, n_contributors: int) -> float:
-        """Standard deviation of an entry, in units of the layout.
+    def noise(self, n_contributors: int) -> float:
+        """Standard deviation of what the secret key adds to an entry, in units of the layout.
 
         A slot is a sum of 8192 coefficients with factors of size one, of which its real part has
         half of the variance. With weights each contribution is rounded a second time.
         """
-        noise = rounding_deviation() * math.sqrt(SLOTS) * 2.0**-SCALE_BITS
-        if self.weighted:
-            noise *= math.sqrt(2.0)
-        return noise * math.sqrt(n_contributors) / UNIT
+        slot = rounding_deviation() * math.sqrt(SLOTS) * 2.0**-SCALE_BITS
+        times = 2.0 if self.weighted else 1.0
+        return slot * math.sqrt(times * n_contributors) / UNIT
+
+    def error(self, n_contributors: int) -> float:
+        """Standard deviation of an entry's error, in units of the layout.
+
+        Besides `noise` it has what rounding of the weights to 40 bits makes of the largest
+        entries; that depends on nothing secret.
+        """
+        if not self.weighted:
+            return self.noise(n_contributors)
+        rounding = 2.0**-SCALE_BITS / math.sqrt(12.0) * self.bound * scheme.MAX_WEIGHT
+        return math.hypot(self.noise(n_contributors), rounding * math.sqrt(n_contributors))
 
 
 def flooding_deviation(
@@ -192,7 +202,7 @@ def flooding_deviation(
     flooding_bits : int
         Whoever sees them all has an advantage of at most 2^-flooding_bits from them.
     """
-    norm = MARGIN * math.sqrt(SLOTS) * parameters.error(n_contributors)
+    norm = MARGIN * math.sqrt(SLOTS) * parameters.noise(n_contributors)
     return math.sqrt(12.0 * n_decryptions) * math.pow(2.0, flooding_bits / 2) * norm
 
 
