@@ -6,7 +6,7 @@ shape a part or which arms an evaluation must have, the majority decides.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from fedtrade.errors import FedtradeError
 from fedtrade.tasks.task import Evaluation, ForecastPath, Task
 from fedtrade.wire import CONFIG, EpisodeRecord, bars_of
 from strategies.exchange import Answer
-from strategies.replies import Refusal
+from strategies.replies import Refusal, read_arms
 
-__all__ = ["finished_sum", "read_evaluation", "read_evaluations", "read_sums"]
+__all__ = ["Parts", "finished_sum", "read_evaluation", "read_evaluations", "read_sums"]
 
 LARGEST_PART = 1e12
 """No part of a sum is larger: returns and features are of order one, counts are of examples."""
@@ -26,21 +26,44 @@ LARGEST_SCORE = 1e18
 """Scores beyond it would drown those of all others."""
 
 
-def read_sums(answers: Sequence[Answer]) -> tuple[list[NDArray[np.float64]], list[Refusal]]:
-    """The usable parts of the shape that most have, and who sent something else."""
+class Parts(NamedTuple):
+    """Parts of one sum.
+
+    Attributes
+    ----------
+    values : list of float64 arrays
+        All of one shape.
+    arms : tuple of str
+        That scores are of; empty for a sum of something else.
+    refusals : list of Refusal
+    """
+
+    values: list[NDArray[np.float64]]
+    arms: tuple[str, ...]
+    refusals: list[Refusal]
+
+
+def read_sums(answers: Sequence[Answer]) -> Parts:
+    """The usable parts of the shape and the arms that most have, and who sent something else."""
     usable = {
         answer.node_id: answer.arrays["sum"]
         for answer in answers
         if "sum" in answer.arrays and _is_usable(answer.arrays["sum"], LARGEST_PART)
     }
-    shapes = Counter(part.shape for part in usable.values()).most_common(1)
-    kept = {node: part for node, part in usable.items() if part.shape == shapes[0][0]}
+    kinds = {
+        a.node_id: (usable[a.node_id].shape, read_arms(a.message))
+        for a in answers
+        if a.node_id in usable
+    }
+    common = Counter(kinds.values()).most_common(1)
+    kept = {node: part for node, part in usable.items() if kinds[node] == common[0][0]}
     reason = (
         f"its part of the sum is missing, not finite, absurd (beyond {LARGEST_PART:g}), or of "
-        "another shape than others'"
+        "another shape or other arms than others'"
     )
     refusals = [Refusal(answer.node_id, reason) for answer in answers if answer.node_id not in kept]
-    return [part.astype(np.float64) for part in kept.values()], refusals
+    values = [part.astype(np.float64) for part in kept.values()]
+    return Parts(values, common[0][0][1] if common else (), refusals)
 
 
 def finished_sum(task: Task, name: str, total: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,15 +2,23 @@
 
 import re
 from collections.abc import Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from flwr.app import Array, ConfigRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
-from fedtrade.wire import ARRAYS, CONFIG, LOSS, METRICS, N_EXAMPLES, UPDATE
+from fedtrade.wire import ARMS, ARRAYS, CONFIG, LOSS, METRICS, N_EXAMPLES, UPDATE
 
-__all__ = ["LocalResult", "Refusal", "plain_reason", "printable", "read_arrays", "read_update"]
+__all__ = [
+    "LocalResult",
+    "Refusal",
+    "plain_reason",
+    "printable",
+    "read_arms",
+    "read_arrays",
+    "read_update",
+]
 
 MOST_EXAMPLES = 2**53
 """Numbers of examples below it are exact as weights."""
@@ -62,6 +70,13 @@ def plain_reason(reason: str) -> str:
         return reason
     module, name, text = written.groups()
     return text if module == "fedtrade.errors" else f"{name}: {text}"
+
+
+def read_arms(reply: Message) -> tuple[str, ...]:
+    """The arms that a reply says its scores are of; none in a reply that has no scores."""
+    arms: Any = reply.content.config_records.get(CONFIG, ConfigRecord()).get(ARMS)
+    is_usable = isinstance(arms, list) and all(isinstance(arm, str) for arm in arms)
+    return tuple(arms) if is_usable else ()
 
 
 def read_arrays(message: Message) -> dict[str, NDArray[np.generic]]:

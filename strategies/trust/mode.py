@@ -115,11 +115,14 @@ class Summed(NamedTuple):
     refusals : list of Refusal
     problem : str
         Why there is no total.
+    arms : tuple of str
+        That scores are of, as most say in the clear; empty for a sum of something else.
     """
 
     total: NDArray[np.float64] | None
     refusals: list[Refusal]
     problem: str = ""
+    arms: tuple[str, ...] = ()
 
 
 class TrustMode(ABC):
@@ -200,4 +203,7 @@ class TrustMode(ABC):
         ttl_s: float,
         message_type: str = SUM,
     ) -> Summed:
-        """Ask the nodes for their parts of a federated sum and add them."""
+        """Ask the nodes for their parts of a federated sum and add them.
+
+        Those of the shape and the arms that most say theirs are of; the others are refused.
+        """

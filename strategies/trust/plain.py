@@ -87,13 +87,13 @@ class Plain(TrustMode):
         ttl_s: float,
         message_type: str = SUM,
     ) -> Summed:
-        """Ask for the parts and add those of the shape that most have."""
+        """Ask for the parts and add those that fit together."""
         answers, refusals = ask(grid, nodes, message_type, arrays, config, ttl_s)
-        parts, unusable = read_sums(answers)
-        refusals += unusable
-        if not parts:
+        parts = read_sums(answers)
+        refusals += parts.refusals
+        if not parts.values:
             return Summed(None, refusals, refusals[0].reason if refusals else "nobody is there")
-        return Summed(np.sum(parts, axis=0), refusals)
+        return Summed(np.sum(parts.values, axis=0), refusals, arms=parts.arms)
 
 
 def _means(results: Sequence[LocalResult], group_size: int, request: TrainingRequest) -> list[Row]:

@@ -21,7 +21,7 @@ from fedtrade.secure.wire import GREETING, IDENTITY, KEY_BYTES, ROUND, SESSION, 
 from fedtrade.wire import ARRAYS, CONFIG, SUM
 from strategies.exchange import array_record
 from strategies.membership import Membership
-from strategies.replies import Refusal
+from strategies.replies import Refusal, read_arms
 from strategies.round_rule import RoundRule
 from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
 
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 SUM_GROUP = "sum"
+OTHER_ARMS = "its part of the sum is of other arms than most others'"
 MOST_DIMENSIONS = 8
 LARGEST_SUM = 1 << 24
 """Entries of a federated sum: no task has more, and a length is a stranger's claim."""
@@ -210,14 +211,18 @@ class PrivateMode(TrustMode):
         ttl_s: float,
         message_type: str = SUM,
     ) -> Summed:
-        """Open the total of the parts of the shape that most have."""
+        """Open the total of the parts that fit together."""
         content = RecordDict({ARRAYS: array_record(arrays), CONFIG: ConfigRecord(dict(config))})
         asked = Asked(nodes, message_type, SUM_GROUP, ttl_s)
-        replies = grid.send_and_receive(self.sums.ask(content, asked), timeout=ttl_s)
+        replies = list(grid.send_and_receive(self.sums.ask(content, asked), timeout=ttl_s))
         uploads, refusals = self.sums.read(replies, asked)
-        shapes = Counter(upload.shape for upload in uploads.values()).most_common(1)
-        shape = shapes[0][0] if shapes else (1,)
+        said = {r.metadata.src_node_id: read_arms(r) for r in replies if r.has_content()}
+        kinds = Counter((upload.shape, said[node]) for node, upload in uploads.items())
+        shape, arms = kinds.most_common(1)[0][0] if kinds else ((1,), ())
         layout = self.sums.layout(int(np.prod(shape)), by_examples=None)
+        others = {node for node in uploads if said[node] != arms}
+        refusals += [Refusal(node, OTHER_ARMS) for node in sorted(others)]
+        uploads = {node: upload for node, upload in uploads.items() if node not in others}
         opened = self._open_fitting(grid, uploads, shape, layout, ttl_s, refusals)
         if not opened.totals:
             reasons = [opened.problem, *(r.reason for r in opened.refusals), "nobody is there"]
@@ -226,7 +231,7 @@ class PrivateMode(TrustMode):
             parts = [layout.decode(total)[SUM_SEGMENT] for _, total in opened.totals]
         except RangeError as error:
             return Summed(None, opened.refusals, str(error))
-        return Summed(np.sum(parts, axis=0).reshape(shape), opened.refusals)
+        return Summed(np.sum(parts, axis=0).reshape(shape), opened.refusals, arms=arms)
 
     def _open_fitting(
         self,

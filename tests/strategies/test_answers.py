@@ -54,7 +54,9 @@ def _answer(
 )
 def test_a_bad_part_costs_its_sender(part: np.ndarray | None) -> None:
     good = np.array([1e12, -1e12])
-    parts, refusals = read_sums([_answer(1, sum=part), _answer(2, sum=good), _answer(3, sum=good)])
+    answers = [_answer(1, sum=part), _answer(2, sum=good), _answer(3, sum=good)]
+    parts, arms, refusals = read_sums(answers)
+    assert arms == ()
     np.testing.assert_array_equal(parts, [good, good])
     ((node, reason),) = refusals
     assert node == 1
@@ -62,8 +64,17 @@ def test_a_bad_part_costs_its_sender(part: np.ndarray | None) -> None:
 
 
 def test_no_part_at_all() -> None:
-    parts, refusals = read_sums([_answer(1), _answer(2)])
-    assert (parts, [refusal.node_id for refusal in refusals]) == ([], [1, 2])
+    parts, arms, refusals = read_sums([_answer(1), _answer(2)])
+    assert (parts, arms, [refusal.node_id for refusal in refusals]) == ([], (), [1, 2])
+
+
+def test_parts_of_other_arms_are_not_added() -> None:
+    """Also where they have the same shape; those of the majority are."""
+    arms = (ARMS, ARMS, ARMS[::-1], "ewma_t6")
+    answers = [_answer(k, {"arms": each}, sum=np.ones(2)) for k, each in enumerate(arms)]
+    parts, found, refusals = read_sums(answers)
+    assert (len(parts), found) == (2, tuple(ARMS))
+    assert [refusal.node_id for refusal in refusals] == [2, 3]
 
 
 class _Odd(Risk):
