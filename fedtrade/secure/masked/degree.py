@@ -44,8 +44,9 @@ def graph_parameters(
       for one of its secrets or the other: not both can be had;
     - t <= k - d: the survivors can open each secret;
     - n ((C + D) / n)^(k/2) < 2^-sigma: what is left of the ring hangs together;
-    - against a malicious server K = k + 1 members sign the survivors, of which it controls c_K and
-      loses d_K at most; q = floor((K + c_K) / 2) + 1 <= K - d_K.
+    - against a malicious server K = k + 1 members sign the survivors, q = floor((K + c_K) / 2) + 1
+      of them with c_K for the committee as c is for neighbours. That enough of them answer follows
+      from the bounds on t.
 
     Of the thresholds that fit, the middle one, rounded up: what room there is serves both promises.
     A complete graph, k = n - 1, leaves nothing to chance: c = C, d = D.
@@ -142,16 +143,13 @@ class _Search:
         c = self._bound(self.n - 1, self.colluders, k, self.sigma, self.n)
         d = self._bound(self.n - 1, self.dropouts, k, self.correctness, self.n)
         least, most = (k + c) // 2 + 1 if self.malicious else c + 1, k - d
-        missing = least - most
+        if least > most:
+            return None, least - most
         size = quorum = 0
         if self.malicious:
             size = k + 1
             false = self._bound(self.n, self.colluders, size, self.sigma, 1)
-            lost = self._bound(self.n, self.dropouts, size, self.correctness, 1)
             quorum = (size + false) // 2 + 1
-            missing = max(missing, quorum - (size - lost))
-        if missing > 0:
-            return None, missing
         return GraphParameters(self.n, k, (least + most + 1) // 2, c, size, quorum), 0
 
     def _bound(self, population: int, marked: int, draws: int, bits: int, n_trials: int) -> int:

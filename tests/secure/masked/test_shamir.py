@@ -180,6 +180,16 @@ def test_too_many_wrong_shares_are_noticed() -> None:
         decode(shares, range(1, 11), 5)
 
 
+def test_each_limb_could_be_decoded_but_all_together_too_many_are_wrong() -> None:
+    """Of seven shares of threshold 1 three are wrong in one limb, a fourth in another."""
+    shares = split([bytes(32)], range(1, 8), 1)[:, 0]
+    shares[:3, 0] = 1, 2, 3
+    assert decode(shares, range(1, 8), 1) == (bytes(32), (0, 1, 2))
+    shares[3, 1] = 1
+    with pytest.raises(ThresholdError, match="= 3 may be wrong"):
+        decode(shares, range(1, 8), 1)
+
+
 def test_errors_spread_over_the_limbs_count_together() -> None:
     """Two wrong holders are one too many for five shares of threshold 3, if in different limbs."""
     shares = split([bytes(32)], range(1, 6), 3)[:, 0]
