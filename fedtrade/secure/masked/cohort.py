@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fedtrade.errors import ThresholdError
 from fedtrade.secure.groups import group_parameters
 from fedtrade.secure.masked.degree import graph_parameters
-from fedtrade.secure.masked.graph import cohorts, neighbour_table, permutation
+from fedtrade.secure.masked.graph import cohorts, neighbour_table, neighbours, permutation
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.proportion import at_most
 from fedtrade.secure.settings import MaskedAggregation
@@ -78,11 +78,8 @@ class Cohort:
 
     def neighbours(self, number: int) -> NDArray[np.int64]:
         """A member's neighbours, which hold its shares at the points 1, 2, ..., shape (k,)."""
-        return np.asarray(self.ring[self.neighbour_places(number)])
-
-    def neighbour_places(self, number: int) -> NDArray[np.int64]:
-        """Where they stand."""
-        return np.asarray(self.table[self.places(np.array([number]))[0]])
+        # Not from the table, which only the server needs.
+        return neighbours(self.ring, self.parameters.degree, number)
 
     def mask(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """By place, whether the member is one of these."""

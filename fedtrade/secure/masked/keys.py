@@ -15,6 +15,7 @@ __all__ = [
     "SIGNATURE_BYTES",
     "AgreementKey",
     "IdentityKey",
+    "check_agreement",
     "derive",
     "verify",
 ]
@@ -135,6 +136,19 @@ class AgreementKey:
             raise SignatureError(
                 f"the public key of member {owner} is no key: every agreement with it is zero."
             ) from None
+
+
+def check_agreement(public: bytes, *, owner: int) -> None:
+    """Refuse a public key with which every agreement is the same, as `AgreementKey.agree` does.
+
+    Raises
+    ------
+    SignatureError
+    """
+    _PROBE.agree(public, owner=owner)
+
+
+_PROBE: Final = AgreementKey(bytes(KEY_BYTES))
 
 
 def derive(secret: bytes, info: bytes, *, salt: bytes | None = None, size: int = 32) -> bytes:

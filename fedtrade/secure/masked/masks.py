@@ -1,7 +1,7 @@
 """Masks: key streams of AES-256 in counter mode, read as words of the layout's ring."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -14,7 +14,8 @@ from fedtrade.secure.masked.keys import derive
 
 __all__ = ["add_masks", "key_stream", "pair_key", "self_key"]
 
-BLOCK_BYTES = 16
+BLOCK_BYTES: Final = 16
+FIRST_COUNTER: Final = bytes(BLOCK_BYTES)
 
 
 def pair_key(secret: bytes, run: bytes, session: int, first: int, second: int) -> bytes:
@@ -28,9 +29,9 @@ def self_key(seed: bytes, run: bytes, session: int, number: int) -> bytes:
     return derive(seed, context("self mask", run, session, number))
 
 
-def key_stream(key: bytes, size: int) -> bytes:
-    """AES-256-CTR from counter zero (NIST SP 800-38A); a key serves one stream."""
-    return Cipher(AES(key), CTR(bytes(BLOCK_BYTES))).encryptor().update(bytes(size))
+def key_stream(key: bytes, size: int, counter: bytes = FIRST_COUNTER) -> bytes:
+    """AES-256-CTR (NIST SP 800-38A), so many bytes; a key serves one stream."""
+    return Cipher(AES(key), CTR(counter)).encryptor().update(bytes(size))
 
 
 def add_masks(words: NDArray[Any], keys: Iterable[tuple[bytes, bool]]) -> None:
@@ -45,7 +46,7 @@ def add_masks(words: NDArray[Any], keys: Iterable[tuple[bytes, bool]]) -> None:
     zeros = bytes(words.nbytes)
     stream = bytearray(len(zeros) + BLOCK_BYTES - 1)
     mask = np.frombuffer(stream, dtype=unsigned, count=len(words))
-    start = CTR(bytes(BLOCK_BYTES))
+    start = CTR(FIRST_COUNTER)
     for key, is_added in keys:
         Cipher(AES(key), start).encryptor().update_into(zeros, stream)
         if is_added:

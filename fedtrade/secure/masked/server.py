@@ -29,7 +29,7 @@ from fedtrade.secure.masked.beacon import (
 )
 from fedtrade.secure.masked.cohort import draw_cohorts
 from fedtrade.secure.masked.contexts import RUN_BYTES
-from fedtrade.secure.masked.keys import KEY_BYTES, SIGNATURE_BYTES, verify
+from fedtrade.secure.masked.keys import KEY_BYTES, SIGNATURE_BYTES, check_agreement, verify
 from fedtrade.secure.masked.packing import (
     Fields,
     check_names,
@@ -171,6 +171,9 @@ class MaskedServer:
             raise SignatureError(f"member {number} opens another nonce than it has pledged.")
         statement = advert_statement(self._run, session, number, found.view, nonce, keys)
         verify(self._roster[number], signature, statement, signer=number)
+        for public in (keys[:KEY_BYTES], keys[KEY_BYTES:]):
+            # Its neighbours would refuse such a key, and be lost with it.
+            check_agreement(public, owner=number)
         found.nonces[number] = nonce
         found.adverts[number] = keys + signature
         self.bytes_in[number] += size_of(fields)
@@ -434,6 +437,12 @@ class MaskedServer:
             "commitments": b"".join(found.pledges[number] for number in silent.tolist()),
         }
         found.stage = SHARING
+        if len(numbers) < self._settings.min_contributors:
+            found.failure = (
+                f"{len(numbers)} members have opened their nonces, and min_contributors="
+                f"{self._settings.min_contributors}."
+            )
+            return
         try:
             drawn = draw_cohorts(self._settings, len(self._roster), found.seed, numbers)
         except (SecureAggregationError, ConfigurationError) as error:
