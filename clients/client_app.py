@@ -5,21 +5,29 @@ that names it, and costs nobody else.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
 
 from clients.local_correction import LocalCorrection
 from clients.participant import Participant
-from clients.parties import party_of
-from fedtrade.tasks import Sample, Shared, Task
+from clients.parties import key_holder_of, party_of
+from clients.roles import is_key_holder
+from fedtrade.settings import SUMMED
+from fedtrade.summed_scores import no_score_part, score_part, scored_bars
+from fedtrade.tasks import NamesArms, Sample, Shared, Task
 from fedtrade.wire import (
+    ARMS,
     ARRAYS,
     CALENDAR,
     CONFIG,
+    KEY_HOLDER,
     METRICS,
+    ROLE,
     SHARED_PREFIX,
     SUM_NAME,
     VECTOR,
@@ -37,7 +45,10 @@ app = ClientApp()
 
 @app.query("describe")
 def describe(message: Message, context: Context) -> Message:
-    """Say which participant this is and which bars it holds."""
+    """Say which participant this is and which bars it holds; or that it holds the key."""
+    if is_key_holder(context):
+        greeted = key_holder_of(context).greet(message)
+        return _reply(message, {}, config={ROLE: KEY_HOLDER}, records=greeted.records)
     participant = Participant.of(context)
     greeting = party_of(participant, context).greet(message)
     return _reply(
@@ -51,7 +62,10 @@ def describe(message: Message, context: Context) -> Message:
 @app.query("secure")
 def secure(message: Message, context: Context) -> Message:
     """Do what a private sum needs beside contributions."""
-    answered = party_of(Participant.of(context), context).answer(message)
+    if is_key_holder(context):
+        answered = key_holder_of(context).answer(message)
+    else:
+        answered = party_of(Participant.of(context), context).answer(message)
     return _reply(message, answered.arrays, records=answered.records)
 
 
@@ -92,6 +106,8 @@ def train(message: Message, context: Context) -> Message:
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score models, naive forecasts and models trained alone on the bars after the origin."""
+    if Participant.of(context).scores == SUMMED:
+        return _add_scores(message, context)
     request = _open(message, context)
     models = unpack_models(request.arrays)
     outcome = request.task.evaluate(request.sample, request.shared, models)
@@ -100,29 +116,62 @@ def evaluate(message: Message, context: Context) -> Message:
         "totals": outcome.totals,
         "daily": outcome.daily,
     }
-    config: dict[str, str | float | list[str]] = {"arms": list(outcome.arms)}
+    config: dict[str, str | float | list[str]] = {ARMS: list(outcome.arms)}
     if outcome.path is not None and Participant.of(context).show_path:
         arrays["path"] = np.stack([outcome.path.returns, outcome.path.var, outcome.path.es])
         config |= {"path-asset": outcome.path.asset, "path-level": outcome.path.level}
     return _reply(message, arrays, config=config)
 
 
-class _Request(NamedTuple):
+def _add_scores(message: Message, context: Context) -> Message:
+    """Add the scores to a sum; whoever is not scored adds zeros."""
+    participant = Participant.of(context)
+    participant.check_summed_scores()
+    arms, values = _scores(_open(message, context))
+    part = party_of(participant, context).part(message, values)
+    return _reply(message, part.arrays, config={ARMS: list(arms)}, records=part.records)
+
+
+def _scores(request: "_Request") -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The arms, and the participant's part of the sum of scores."""
+    models, task = unpack_models(request.arrays), request.task
+    bars = scored_bars(request.calendar, request.episode)
+    is_scored = request.participant.is_scored(request.episode)
+    if not is_scored and isinstance(task, NamesArms):
+        arms = task.arms(models)
+        return arms, no_score_part(len(arms), task, bars)
+    evaluation = task.evaluate(request.sample, request.shared, models)
+    if not is_scored:
+        return evaluation.arms, no_score_part(len(evaluation.arms), task, bars)
+    return evaluation.arms, score_part(evaluation, task, bars)
+
+
+@dataclass(frozen=True, eq=False)  # without slots, for what is computed when needed
+class _Request:
     """A message about an episode, unpacked."""
 
-    task: Task
-    sample: Sample
+    participant: Participant
+    episode: EpisodeRecord
+    calendar: NDArray[np.datetime64]
     shared: Shared
     arrays: Mapping[str, np.ndarray]
 
+    @property
+    def task(self) -> Task:
+        return self.participant.task
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The participant's own prices of the episode."""
+        return self.participant.sample(self.episode, self.calendar)
+
 
 def _open(message: Message, context: Context) -> _Request:
-    participant = Participant.of(context)
     arrays = {name: array.numpy() for name, array in message.content.array_records[ARRAYS].items()}
     shared = split_prefix(arrays, SHARED_PREFIX)
     calendar = bars_of(shared.pop(CALENDAR))
     episode = EpisodeRecord.from_config(message.content.config_records[CONFIG])
-    return _Request(participant.task, participant.sample(episode, calendar), shared, arrays)
+    return _Request(Participant.of(context), episode, calendar, shared, arrays)
 
 
 def _reply(

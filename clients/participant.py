@@ -10,6 +10,7 @@ from conf import resolve
 from fedtrade.errors import ConfigurationError
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.settings import Settings
+from fedtrade.summed_scores import check_summed_scores
 from fedtrade.tasks import Sample, Task
 from fedtrade.wire import EpisodeRecord
 
@@ -36,6 +37,8 @@ class Participant:
         How what it computes may leave it.
     show_path : bool
         Whether one asset's returns and forecasts may leave it, for a picture.
+    scores : {"by_participant", "summed"}
+        Whether its scores may leave it as they are, or only in a sum with others'.
     """
 
     def __init__(self, settings: Settings, number: int) -> None:
@@ -43,6 +46,8 @@ class Participant:
         self.task: Task = build_task(settings)
         self.aggregation = settings.aggregation
         self.show_path = settings.evaluation.show_path
+        self.scores = settings.scores
+        self._settings = settings
         self._holdings = Holdings.of(settings)
         panel = self._holdings.panel_of(number)
         self.bars: NDArray[np.datetime64] = panel.bars
@@ -63,6 +68,21 @@ class Participant:
                 f"the node's config has partition-id={number!r}; start it with a whole number."
             )
         return _participant(str(context.run_config.get("settings", "")), number)
+
+    def is_scored(self, episode: EpisodeRecord) -> bool:
+        """Whether its forecasts count in an episode."""
+        federation, n_participants = self._settings.federation, self._holdings.n_participants
+        return federation.is_scored(self.number, n_participants, episode.fold)
+
+    def check_summed_scores(self) -> None:
+        """Refuse to add to a sum of scores that might show its own.
+
+        Raises
+        ------
+        ConfigurationError
+            If by its own settings too few others add theirs.
+        """
+        check_summed_scores(self._settings, self._holdings.n_participants)
 
     def sample(self, episode: EpisodeRecord, calendar: NDArray[np.datetime64]) -> Sample:
         """Its prices that belong to an episode."""

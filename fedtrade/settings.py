@@ -127,6 +127,12 @@ class Settings(SettingsRecord):
     federation: Federation
     evaluation: Evaluation
 
+    @property
+    def n_nodes(self) -> int | None:
+        """Participants and those in other roles; None if any number may come."""
+        n = self.federation.n_participants
+        return None if n is None else n + self.aggregation.n_key_holders
+
     @field_validator("attack", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
@@ -142,9 +148,6 @@ class Settings(SettingsRecord):
             raise ConfigurationError(f"the settings are not valid JSON: {error}.") from None
         return Settings.from_mapping(values)
 
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.to_mapping(), separators=(",", ":"))
     @property
     def scores(self) -> Scores:
         """`evaluation.scores`, or by default what the trust mode allows."""
@@ -152,3 +155,6 @@ class Settings(SettingsRecord):
             return self.evaluation.scores
         return BY_PARTICIPANT if isinstance(self.aggregation, PlainAggregation) else SUMMED
 
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_mapping(), separators=(",", ":"))

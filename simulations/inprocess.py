@@ -44,7 +44,7 @@ def run(
     simulate(
         "strategies.server_app:app",
         "simulations.attacks.poisoned_app:app" if poisons_data else "clients.client_app:app",
-        n_participants=settings.federation.n_participants or 1,
+        n_participants=settings.n_nodes or 1,
         run_config={"settings": settings.to_json()},
         seed=settings.seed,
         n_workers=n_workers,

@@ -85,7 +85,7 @@ def run(settings: Settings, *, n_cpus: float = 1) -> None:
         settings_json=settings.model_copy(
             update={"out": str(Path(settings.out).absolute())}
         ).to_json(),
-        n_participants=settings.federation.n_participants or 1,
+        n_participants=settings.n_nodes or 1,
         n_cpus=n_cpus,
     )
 

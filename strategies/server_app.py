@@ -56,7 +56,7 @@ def run(grid: Grid, settings: Settings) -> None:
     federation = settings.federation
     members = discover(
         grid,
-        federation.n_participants,
+        settings.n_nodes,
         federation.reply_timeout_s,
         federation.least_holders,
         mode.greeting(),

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from fedtrade.secure.layout import Layout, Segment
 from fedtrade.secure.settings import PrivateAggregation
 
-__all__ = ["TrainingMean", "sum_layout", "training_layout", "training_mean", "training_values"]
+__all__ = [
+    "TrainingMean",
+    "sum_layout",
+    "sum_segments",
+    "training_layout",
+    "training_mean",
+    "training_segments",
+    "training_values",
+]
 
 UPDATE, WEIGHT, LOSS, CLIPPED, SUM = "update", "weight", "loss", "clipped", "sum"
 
@@ -64,14 +72,21 @@ def training_layout(
     ConfigurationError
         If no ring holds the sum at the resolution asked for.
     """
+    segments = training_segments(settings, n_values, by_examples=by_examples)
+    return Layout(segments, n_members, modulus=modulus)
+
+
+def training_segments(
+    settings: PrivateAggregation, n_values: int, *, by_examples: bool
+) -> tuple[Segment, ...]:
+    """What `training_values` consist of."""
     most = float(settings.max_examples if by_examples else 1)
-    segments = (
+    return (
         Segment(UPDATE, n_values, settings.clip * most, settings.clip_resolution),
         Segment(WEIGHT, 1, most, 1.0),
         Segment(LOSS, 1, settings.max_loss * most, settings.max_loss / LOSS_STEPS),
         Segment(CLIPPED, 1, 1.0, 1.0),
     )
-    return Layout(segments, n_members, modulus=modulus)
 
 
 def training_values(
@@ -121,5 +136,9 @@ def sum_layout(
     ConfigurationError
         As `training_layout`.
     """
-    segment = Segment(SUM, size, settings.sum_bound, settings.sum_resolution)
-    return Layout((segment,), n_members, modulus=modulus)
+    return Layout(sum_segments(settings, size), n_members, modulus=modulus)
+
+
+def sum_segments(settings: PrivateAggregation, size: int) -> tuple[Segment, ...]:
+    """What a part of a federated sum consists of."""
+    return (Segment(SUM, size, settings.sum_bound, settings.sum_resolution),)

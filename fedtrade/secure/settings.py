@@ -31,6 +31,11 @@ class PlainAggregation(SettingsRecord):
     mode: Literal["plain"] = "plain"
     group_size: GroupSize | None = None
 
+    @property
+    def n_key_holders(self) -> int:
+        """Nodes that hold keys and take no part."""
+        return 0
+
 
 class PrivateAggregation(SettingsRecord):
     """What all modes share in which only sums are seen.
@@ -58,6 +63,11 @@ class PrivateAggregation(SettingsRecord):
     sum_bound: Annotated[float, Field(gt=0.0)] = 1e6
     clip_resolution: Annotated[float, Field(gt=0.0)] = 1e-5
     sum_resolution: Annotated[float, Field(gt=0.0)] = 1e-9
+
+    @property
+    def n_key_holders(self) -> int:
+        """Nodes that hold keys and take no part."""
+        return 0
 
 
 class MaskedAggregation(PrivateAggregation):
@@ -128,6 +138,11 @@ class EncryptedAggregation(PrivateAggregation):
     flooding_bits: Annotated[int, Field(ge=1)] = 30
     key_bits: Annotated[int, Field(ge=1024)] = 3072
     identities: str | None = None
+
+    @property
+    def n_key_holders(self) -> int:
+        """Nodes that hold keys and take no part."""
+        return 1
 
 
 Aggregation: TypeAlias = Annotated[

@@ -16,21 +16,29 @@ from fedtrade.errors import ProtocolError
 __all__ = [
     "BY_EXAMPLES",
     "CHECK",
+    "CHUNKS",
     "CIPHERTEXTS",
     "DECRYPT",
+    "DIGEST",
     "GREETING",
+    "HOLDER",
     "IDENTITY",
     "KEY",
     "KEY_BYTES",
+    "KIND",
+    "NUMBERS",
     "N_MEMBERS",
     "OPEN",
     "PLEDGE",
+    "REFUSED",
     "ROSTER",
     "ROUND",
     "RUN",
     "SESSION",
     "SHAPE",
     "SHARE",
+    "SIGNATURE",
+    "SIZE",
     "UNMASK",
     "UPLOAD",
     "WORDS",
@@ -52,6 +60,14 @@ UNMASK = "secure.unmask"
 KEY = "secure.key"
 CIPHERTEXTS = "secure.ciphertexts"
 DECRYPT = "secure.decrypt"
+HOLDER = "holder"
+KIND = "kind"
+CHUNKS = "chunks"
+NUMBERS = "numbers"
+DIGEST = "digest"
+SIGNATURE = "signature"
+SIZE = "size"
+REFUSED = "refused"
 
 RUN = "run"
 SESSION = "session"
@@ -68,7 +84,7 @@ def pack_roster(identities: Mapping[int, bytes]) -> dict[str, bytes]:
     """Public identity keys of 32 bytes by participant's number, as two entries of a record."""
     numbers = sorted(identities)
     return {
-        "numbers": np.array(numbers, dtype="<u4").tobytes(),
+        NUMBERS: np.array(numbers, dtype="<u4").tobytes(),
         "keys": b"".join(identities[number] for number in numbers),
     }
 
@@ -81,7 +97,7 @@ def unpack_roster(fields: Mapping[str, Any]) -> dict[int, bytes]:
     ProtocolError
         If the entries do not fit each other, or a participant appears twice.
     """
-    numbers, keys = fields.get("numbers"), fields.get("keys")
+    numbers, keys = fields.get(NUMBERS), fields.get("keys")
     if not isinstance(numbers, bytes) or not isinstance(keys, bytes):
         raise ProtocolError("the roster has no numbers and keys of participants.")
     if len(numbers) % 4 or len(keys) != len(numbers) // 4 * KEY_BYTES:

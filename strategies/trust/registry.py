@@ -1,8 +1,8 @@
 """The trust mode that the settings choose."""
 
-from fedtrade.errors import ConfigurationError
-from fedtrade.secure import MaskedAggregation, PlainAggregation
+from fedtrade.secure import EncryptedAggregation, MaskedAggregation, PlainAggregation
 from fedtrade.secure.settings import Aggregation
+from strategies.trust.encrypted import Encrypted
 from strategies.trust.masked import Masked
 from strategies.trust.mode import TrustMode
 from strategies.trust.plain import Plain
@@ -17,5 +17,5 @@ def trust_mode(settings: Aggregation) -> TrustMode:
             return Plain(settings)
         case MaskedAggregation():
             return Masked(settings)
-        case _:
-            raise ConfigurationError(f"aggregation.mode={settings.mode} cannot be run yet.")
+        case EncryptedAggregation():
+            return Encrypted(settings)

@@ -1,0 +1,153 @@
+"""A participant's side of encrypted sums; what it must remember stands in the context's state."""
+
+import numpy as np
+from flwr.app import ConfigRecord, Context, Message
+from numpy.typing import NDArray
+
+from clients.identity import check_roster, own_bytes, own_identity, read_round, read_run
+from clients.party import Outgoing, Party
+from fedtrade.errors import ProtocolError, ReplayError
+from fedtrade.secure import EncryptedAggregation
+from fedtrade.secure.encrypted import Scheme, contribute, verify_key
+from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
+from fedtrade.secure.payload import SUM, sum_layout, training_layout, training_values
+from fedtrade.secure.wire import (
+    CHUNKS,
+    CIPHERTEXTS,
+    DIGEST,
+    GREETING,
+    HOLDER,
+    IDENTITY,
+    KEY,
+    N_MEMBERS,
+    ROSTER,
+    ROUND,
+    RUN,
+    SESSION,
+    SHAPE,
+    SIGNATURE,
+    unpack_roster,
+)
+
+__all__ = ["EncryptedParty"]
+
+LAST = "secure.last"
+
+
+class EncryptedParty(Party):
+    """Speaks for one participant in one message.
+
+    Parameters
+    ----------
+    number : int
+        Of the participant.
+    settings : EncryptedAggregation
+    context : Context
+        Its state keeps the identity key (unless the node's configuration names a file), the run,
+        the public keys of the key holder, and the last sum that it took part in.
+    """
+
+    def __init__(self, number: int, settings: EncryptedAggregation, context: Context) -> None:
+        self._number = number
+        self._settings = settings
+        self._context = context
+
+    def greet(self, message: Message) -> Outgoing:
+        """Begin a run: say the public identity key."""
+        run = read_run(message)
+        identity = own_identity(self._context)
+        for name in (KEY, LAST):
+            if name in self._context.state:
+                del self._context.state[name]
+        self._context.state[RUN] = ConfigRecord({RUN: run})
+        return Outgoing(records={GREETING: ConfigRecord({IDENTITY: identity.public_bytes})})
+
+    def answer(self, message: Message) -> Outgoing:
+        """Take the key holder's public keys, once a run.
+
+        Raises
+        ------
+        SecureAggregationError
+            If they are not signed by the key holder, or the server is.
+        """
+        asked = message.content.config_records
+        if KEY not in asked or ROSTER not in asked or KEY in self._context.state:
+            raise ProtocolError("a participant takes the key holder's keys once, and nothing else.")
+        record, roster = asked[KEY], unpack_roster(asked[ROSTER])
+        check_roster(roster, self._number, own_identity(self._context), self._settings.identities)
+        n_members, holder = record.get(N_MEMBERS), record.get(HOLDER)
+        if not isinstance(n_members, int) or not isinstance(holder, int) or holder not in roster:
+            raise ProtocolError("the server does not say how many members there are.")
+        if holder == self._number:
+            raise ProtocolError("the server makes this participant the key holder, too.")
+        run = own_bytes(self._context.state.get(RUN), RUN)
+        for kind, scheme in channels(self._settings, n_members).items():
+            public = own_bytes(record, f"{kind}-{KEY}")
+            signature = own_bytes(record, f"{kind}-{SIGNATURE}")
+            verify_key(public, signature, run, scheme, holder=holder, identity=roster[holder])
+        self._context.state[KEY] = record
+        return Outgoing()
+
+    def training(
+        self, message: Message, update: NDArray[np.float32], n_examples: int, loss: float
+    ) -> Outgoing:
+        """Contribute the update, weighted and clipped, under encryption."""
+        _, by_examples = read_round(message)
+        values = training_values(self._settings, update, n_examples, loss, by_examples=by_examples)
+        scheme, n_members = self._scheme(TRAINING)
+        layout = training_layout(
+            self._settings, len(update), n_members, by_examples=by_examples, modulus=scheme.modulus
+        )
+        return self._contribute(message, TRAINING, _signed(layout.encode(values)), update.shape)
+
+    def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
+        """Contribute a part of a federated sum under encryption."""
+        scheme, n_members = self._scheme(SUMS)
+        layout = sum_layout(self._settings, values.size, n_members, modulus=scheme.modulus)
+        words = _signed(layout.encode({SUM: values.ravel()}))
+        return self._contribute(message, SUMS, words, values.shape)
+
+    def _scheme(self, kind: str) -> tuple[Scheme, int]:
+        n_members = self._key().get(N_MEMBERS)
+        assert isinstance(n_members, int)  # checked when it was taken
+        return channels(self._settings, n_members)[kind], n_members
+
+    def _key(self) -> ConfigRecord:
+        if KEY not in self._context.state:
+            raise ProtocolError("the server asks for a contribution before it gave any keys.")
+        return self._context.state.config_records[KEY]
+
+    def _contribute(
+        self, message: Message, kind: str, words: NDArray[np.int64], shape: tuple[int, ...]
+    ) -> Outgoing:
+        read_round(message)
+        session = message.content.config_records[ROUND].get(SESSION)
+        last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
+        if not isinstance(session, int) or not isinstance(last, int) or session <= last:
+            raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
+        scheme, _ = self._scheme(kind)
+        contribution = contribute(
+            scheme.encryptor(own_bytes(self._key(), f"{kind}-{KEY}")),
+            own_identity(self._context),
+            own_bytes(self._context.state.get(RUN), RUN),
+            session,
+            self._number,
+            words,
+        )
+        self._context.state[LAST] = ConfigRecord({SESSION: session})
+        return Outgoing(
+            records={
+                ROUND: ConfigRecord({SESSION: session, SHAPE: [int(n) for n in shape]}),
+                CIPHERTEXTS: ConfigRecord(
+                    {
+                        CHUNKS: list(contribution.chunks),
+                        DIGEST: contribution.signed.digest,
+                        SIGNATURE: contribution.signed.signature,
+                    }
+                ),
+            }
+        )
+
+
+def _signed(words: NDArray[np.integer]) -> NDArray[np.int64]:
+    return words.astype(np.int64, copy=False)

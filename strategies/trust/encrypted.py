@@ -1,0 +1,369 @@
+"""The mode `encrypted`: the server adds ciphertexts, and a key holder opens the sum.
+
+A sum takes two exchanges: members upload ciphertexts, and the key holder opens their sum. Two
+exchanges at the start of a run give everybody the public keys.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from fedtrade.errors import (
+    ConfigurationError,
+    FedtradeError,
+    ProtocolError,
+    ReplayError,
+    SecureAggregationError,
+    ThresholdError,
+)
+from fedtrade.secure import EncryptedAggregation
+from fedtrade.secure.encrypted import (
+    CiphertextSum,
+    Contribution,
+    EncryptedSum,
+    Scheme,
+    SignedDigest,
+    check_contribution,
+    verify_key,
+)
+from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
+from fedtrade.secure.layout import Layout
+from fedtrade.secure.payload import sum_layout, training_layout
+from fedtrade.secure.wire import (
+    BY_EXAMPLES,
+    CHUNKS,
+    CIPHERTEXTS,
+    DECRYPT,
+    DIGEST,
+    GREETING,
+    HOLDER,
+    KEY,
+    KIND,
+    N_MEMBERS,
+    NUMBERS,
+    REFUSED,
+    ROSTER,
+    ROUND,
+    RUN,
+    SESSION,
+    SIGNATURE,
+    SIZE,
+    WORDS,
+    pack_roster,
+)
+from fedtrade.wire import ARRAYS, SECURE
+from strategies.exchange import Answer, array_record, gather
+from strategies.membership import Membership
+from strategies.replies import Refusal, plain_reason, printable, read_arrays
+from strategies.round_rule import RoundRule
+from strategies.screening import NOT_IN_TIME
+from strategies.trust.private import (
+    Asked,
+    GroupTotal,
+    Opened,
+    PrivateMode,
+    PrivateSums,
+    Upload,
+    read_identity,
+    read_round,
+)
+
+__all__ = ["Encrypted", "EncryptedSums"]
+
+
+class Encrypted(PrivateMode):
+    """Sums of all participants, opened by a key holder who is none of them.
+
+    Parameters
+    ----------
+    settings : EncryptedAggregation
+    """
+
+    name = "encrypted"
+
+    def __init__(self, settings: EncryptedAggregation) -> None:
+        super().__init__(settings, EncryptedSums(settings))
+        self._encrypted = settings
+
+    def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
+        """Also whether a scheme holds the sums of so many."""
+        super().check(rule, n_asked, n_liars, n_participants)
+        channels(self._encrypted, n_participants)
+
+
+class EncryptedSums(PrivateSums):
+    """The exchanges with members and the key holder.
+
+    Parameters
+    ----------
+    settings : EncryptedAggregation
+    """
+
+    def __init__(self, settings: EncryptedAggregation) -> None:
+        self._settings = settings
+        self._run = os.urandom(16)
+        self._numbers: dict[int, int] = {}
+        self._roster: dict[int, bytes] = {}
+        self._holder = 0
+        self._schemes: Mapping[str, Scheme] = {}
+        self._keys: dict[str, bytes] = {}
+        self._session = -1
+        self._kind = TRAINING
+
+    # --- joining --------------------------------------------------------------------------------
+
+    def greeting(self) -> Mapping[str, ConfigRecord]:
+        """The run's name."""
+        return {GREETING: ConfigRecord({RUN: self._run})}
+
+    def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
+        """Let the key holder make keys, and give the public ones to all members.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is not exactly one key holder, or a member is it, too.
+        SecureAggregationError
+            If it makes no usable keys.
+        """
+        self._holder = _one(members.key_holders)
+        refusals = self._learn(members)
+        number = 1 + max([*self._numbers.values(), -1])
+        self._roster[number] = read_identity(members.answers[self._holder])
+        if len(set(self._roster.values())) < len(self._roster):
+            raise ConfigurationError(
+                "the key holder has the identity key of a participant, and nobody may be both: "
+                "whoever holds the key could read its fellows' updates with the server's help."
+            )
+        n_members = len(self._numbers)
+        self._schemes = channels(self._settings, n_members)
+        roster = ConfigRecord({**pack_roster(self._roster)})
+        wanted = ConfigRecord({N_MEMBERS: n_members, HOLDER: number})
+        answer = self._ask_holder(grid, {ROSTER: roster, KEY: wanted}, ttl_s)
+        made = answer.message.content.config_records.get(KEY, ConfigRecord())
+        self._take_keys(made, number)
+        record = {ROSTER: roster, KEY: ConfigRecord({**made, N_MEMBERS: n_members, HOLDER: number})}
+        messages = [self._message(node, record, ttl_s) for node in sorted(self._numbers)]
+        replies = grid.send_and_receive(messages, timeout=ttl_s)
+        answers, silent = gather(messages, replies, ttl_s)
+        joined = {answer.node_id for answer in answers}
+        self._numbers = {node: k for node, k in self._numbers.items() if node in joined}
+        return replace(
+            members,
+            participants=self._numbers,
+            refusals=(*members.refusals, *refusals, *silent),
+        )
+
+    def _learn(self, members: Membership) -> list[Refusal]:
+        """Take the participants' public identity keys."""
+        refusals = []
+        for node, number in members.participants.items():
+            try:
+                key = read_identity(members.answers[node])
+                if key in self._roster.values():
+                    raise ProtocolError("it sent the identity key of another participant")
+            except ProtocolError as error:
+                refusals.append(Refusal(node, str(error)))
+            else:
+                self._numbers[node], self._roster[number] = number, key
+        return refusals
+
+    def _take_keys(self, made: Mapping[str, Any], holder: int) -> None:
+        """Check the key holder's public keys before anybody gets them.
+
+        Raises
+        ------
+        SecureAggregationError
+        """
+        for kind, scheme in self._schemes.items():
+            public, signature = made.get(f"{kind}-{KEY}"), made.get(f"{kind}-{SIGNATURE}")
+            if not isinstance(public, bytes) or not isinstance(signature, bytes):
+                raise ProtocolError(f"the key holder sent no public key for {kind}.")
+            verify_key(
+                public,
+                signature,
+                self._run,
+                scheme,
+                holder=holder,
+                identity=self._roster[holder],
+            )
+            self._keys[kind] = public
+
+    # --- one sum --------------------------------------------------------------------------------
+
+    def ask(self, content: RecordDict, asked: Asked) -> list[Message]:
+        """One message a member."""
+        self._session += 1
+        round_: dict[str, Any] = {
+            SESSION: self._session,
+            N_MEMBERS: len(self._numbers),
+            BY_EXAMPLES: asked.by_examples,
+        }
+        given = RecordDict(dict(content))
+        given[ROUND] = ConfigRecord(round_)
+        return [
+            Message(given, node, asked.message_type, ttl=asked.ttl_s, group_id=asked.group_id)
+            for node in asked.nodes
+            if node in self._numbers
+        ]
+
+    def read(
+        self, replies: Iterable[Message], asked: Asked
+    ) -> tuple[dict[int, Upload], list[Refusal]]:
+        """Signed ciphertexts by node."""
+        uploads: dict[int, Upload] = {}
+        refusals: dict[int, Refusal] = {}
+        for reply in replies:
+            node = reply.metadata.src_node_id
+            try:
+                if node not in self._numbers or node not in asked.nodes:
+                    raise ProtocolError("the node was not asked")
+                if node in uploads:
+                    raise ReplayError("the node answered more than once")
+                if read_arrays(reply):
+                    raise ProtocolError("nobody asked for the arrays in its reply")
+                shape = read_round(reply, self._session, asked.group_id)
+                uploads[node] = Upload(self._contribution(reply, self._numbers[node]), shape)
+            except (ValueError, SecureAggregationError) as error:
+                refusals.setdefault(node, Refusal(node, printable(str(error))))
+        for node in asked.nodes:
+            if node not in uploads and node not in refusals:
+                refusals[node] = Refusal(node, NOT_IN_TIME)
+        return uploads, list(refusals.values())
+
+    def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
+        """Of the ring of the scheme that adds this kind of vector."""
+        self._kind = SUMS if by_examples is None else TRAINING
+        n, modulus = len(self._numbers), self._schemes[self._kind].modulus
+        if by_examples is None:
+            return sum_layout(self._settings, n_values, n, modulus=modulus)
+        return training_layout(
+            self._settings, n_values, n, by_examples=by_examples, modulus=modulus
+        )
+
+    def open(
+        self, grid: Grid, uploads: Mapping[int, Upload], layout: Layout, ttl_s: float | None
+    ) -> Opened:
+        """Add the ciphertexts as they are, and have the sum opened."""
+        refusals: list[Refusal] = []
+        signed: dict[int, SignedDigest] = {}
+        nodes: dict[int, int] = {}
+        least = self._settings.min_contributors
+        try:
+            with CiphertextSum(
+                self._schemes[self._kind], self._keys[self._kind], layout.size
+            ) as growing:
+                for node, upload in sorted(uploads.items()):
+                    number = self._numbers[node]
+                    try:
+                        growing.add(number, upload.parts.chunks)
+                    except SecureAggregationError as error:
+                        refusals.append(Refusal(node, printable(str(error))))
+                    else:
+                        signed[number], nodes[number] = upload.parts.signed, node
+                if len(signed) < least:
+                    raise ThresholdError(
+                        f"{len(signed)} participants contributed, and no sum of fewer than "
+                        f"aggregation.min_contributors={least} is opened"
+                    )
+                closed = growing.close()
+            total = self._opened(grid, closed, signed, layout, ttl_s)
+        except FedtradeError as error:
+            return Opened([], refusals, printable(str(error)))
+        members = tuple(sorted(nodes[number] for number in closed.numbers))
+        return Opened([GroupTotal(members, total)], refusals)
+
+    def _contribution(self, reply: Message, number: int) -> Contribution:
+        """A member's ciphertexts, signed by it for this sum.
+
+        Raises
+        ------
+        SecureAggregationError
+        """
+        record = reply.content.config_records.get(CIPHERTEXTS, ConfigRecord())
+        chunks, digest, signature = (record.get(name) for name in (CHUNKS, DIGEST, SIGNATURE))
+        if (
+            not isinstance(chunks, list)
+            or not all(isinstance(chunk, bytes) for chunk in chunks)
+            or not isinstance(digest, bytes)
+            or not isinstance(signature, bytes)
+        ):
+            raise ProtocolError("its reply has no signed ciphertexts")
+        parts: tuple[Any, ...] = tuple(chunks)
+        found = Contribution(parts, SignedDigest(number, digest, signature))
+        check_contribution(found, self._run, self._session, self._roster[number])
+        return found
+
+    def _opened(
+        self,
+        grid: Grid,
+        closed: EncryptedSum,
+        signed: Mapping[int, SignedDigest],
+        layout: Layout,
+        ttl_s: float | None,
+    ) -> NDArray[np.int64]:
+        """The sum in the clear, from the key holder.
+
+        Raises
+        ------
+        SecureAggregationError
+            If it refuses, does not answer, or answers what cannot be.
+        """
+        ordered = [signed[number] for number in closed.numbers]
+        fields: dict[str, Any] = {
+            SESSION: self._session,
+            KIND: self._kind,
+            SIZE: layout.size,
+            CHUNKS: list(closed.chunks),
+            NUMBERS: [each.number for each in ordered],
+            DIGEST: b"".join(each.digest for each in ordered),
+            SIGNATURE: b"".join(each.signature for each in ordered),
+        }
+        answer = self._ask_holder(grid, {DECRYPT: ConfigRecord(fields)}, ttl_s)
+        told = answer.message.content.config_records.get(DECRYPT, ConfigRecord())
+        if REFUSED in told:
+            raise ProtocolError(f"the key holder opens no sum: {told[REFUSED]!s}")
+        words = answer.arrays.get(WORDS)
+        if words is None or words.dtype != np.int64 or words.shape != (layout.size,):
+            raise ProtocolError("the key holder's answer is no sum of this size.")
+        if (np.abs(words.astype(np.float64)) > layout.modulus / 2).any():
+            raise ProtocolError("the key holder's answer is not of the scheme's ring.")
+        return words
+
+    def _ask_holder(
+        self, grid: Grid, records: Mapping[str, ConfigRecord], ttl_s: float | None
+    ) -> Answer:
+        """The key holder's answer.
+
+        Raises
+        ------
+        ProtocolError
+            If there is none.
+        """
+        messages = [self._message(self._holder, records, ttl_s)]
+        replies = grid.send_and_receive(messages, timeout=ttl_s)
+        answers, refusals = gather(messages, replies, ttl_s)
+        if refusals:
+            raise ProtocolError(f"the key holder: {plain_reason(refusals[0].reason)}")
+        return answers[0]
+
+    @staticmethod
+    def _message(node: int, records: Mapping[str, ConfigRecord], ttl_s: float | None) -> Message:
+        content = RecordDict({ARRAYS: array_record({}), **records})
+        return Message(content, node, SECURE, ttl=ttl_s)
+
+
+def _one(key_holders: tuple[int, ...]) -> int:
+    if len(key_holders) == 1:
+        return key_holders[0]
+    found = f"{len(key_holders)} nodes say they are" if key_holders else "no node says it is"
+    raise ConfigurationError(
+        f"aggregation=encrypted needs one key holder, and {found} one: start a node without data "
+        'of its own with role="key-holder" in its configuration, or take aggregation=masked.'
+    )
