@@ -210,6 +210,7 @@ class RobustAggregation(RoundStrategy):
                 f"{str(error).rstrip('.')}. Lower strategy.byzantine_share (or n_byzantine), raise "
                 "strategy.fraction_train, or take another rule."
             ) from error
+        self.trust_mode.check_values(n_nodes, by_examples=self._weights_by == "examples")
         if n_asked < self._least_replies:
             raise ConfigurationError(
                 f"strategy.least_replies={self._least_replies} cannot be reached: {n_asked} of "

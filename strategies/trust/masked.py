@@ -15,9 +15,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError
+from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError, ThresholdError
 from fedtrade.secure import MaskedAggregation
-from fedtrade.secure.groups import check_grouping, group_parameters
+from fedtrade.secure.groups import group_parameters
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.masked import CohortSum, MaskedServer
 from fedtrade.secure.masked.degree import graph_parameters
@@ -30,6 +30,7 @@ from fedtrade.secure.wire import (
     N_MEMBERS,
     OPEN,
     PLEDGE,
+    REFUSED,
     ROSTER,
     ROUND,
     RUN,
@@ -46,6 +47,7 @@ from strategies.membership import Membership
 from strategies.replies import Refusal, printable, read_arrays
 from strategies.round_rule import RoundRule
 from strategies.screening import NOT_IN_TIME
+from strategies.trust.grouping import check_groups, n_liars_rounded_up
 from strategies.trust.private import (
     Asked,
     GroupTotal,
@@ -53,6 +55,7 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
+    lost,
     read_identity,
     read_round,
 )
@@ -87,14 +90,19 @@ class Masked(PrivateMode):
 
     def n_liars(self, share: float, n_asked: int) -> int:
         """Rounded up where groups hide them, down where there is but one sum."""
-        n = super().n_liars(share, n_asked)
-        is_cut = self._masked.group_size is not None and n < share * n_asked - 1e-9
-        return n + is_cut
+        if self._masked.group_size is None:
+            return super().n_liars(share, n_asked)
+        return n_liars_rounded_up(share, n_asked)
 
     def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
         """Also whether the graph of masks, and groups, can be as the settings want them."""
         super().check(rule, n_asked, n_liars, n_participants)
         parameters_of(self._masked, n_participants)
+
+    def check_values(self, n_participants: int, *, by_examples: bool) -> None:
+        """Whether sums of so many cannot wrap around."""
+        sum_layout(self._masked, 1, n_participants)
+        training_layout(self._masked, 1, n_participants, by_examples=by_examples)
 
     def check_rule(self, rule: RoundRule, n_asked: int, n_liars: int) -> None:
         """Whether the rule withstands so many spoilt groups."""
@@ -102,14 +110,7 @@ class Masked(PrivateMode):
         if size is None:
             super().check_rule(rule, n_asked, n_liars)
         else:
-            check_grouping(
-                n_asked,
-                size,
-                liar_share=max(0.0, n_liars - 0.5) / n_asked,
-                least_rows=rule.least_clients,
-                min_contributors=self.settings.min_contributors,
-            )
-            rule.check(self.n_rows(n_asked), self.n_liar_rows(n_liars, n_asked))
+            check_groups(rule, n_asked, n_liars, size, self.settings.min_contributors)
 
 
 class MaskedSums(PrivateSums):
@@ -168,7 +169,8 @@ class MaskedSums(PrivateSums):
         members = self._members(asked)
         round_: dict[str, Any] = {
             SESSION: session,
-            N_MEMBERS: len(members),
+            # Of all that set up the sum, as in `layout`, whether they are asked or not.
+            N_MEMBERS: len(self._server.members(session)),
             BY_EXAMPLES: asked.by_examples,
         }
         messages = []
@@ -304,6 +306,9 @@ class MaskedSums(PrivateSums):
                 totals.append(GroupTotal(nodes, found.total))
             else:
                 reasons.append(found.reason)
+                if self._settings.group_size is not None:
+                    members = [self._nodes[number] for number in found.members]
+                    refusals += lost(members, ThresholdError(found.reason))
             refusals += [Refusal(self._nodes[number], WRONG_SHARES) for number in found.blamed]
         self._problem = "; ".join(reasons)
         return totals
@@ -337,7 +342,8 @@ class MaskedSums(PrivateSums):
             for node, records in asked.items()
         ]
         replies = grid.send_and_receive(messages, timeout=ttl_s)
-        answers, refusals = gather(messages, replies, ttl_s)
+        answers, silent = gather(messages, replies, ttl_s)
+        refusals = [Refusal(r.node_id, f"{_names(asked[r.node_id])}: {r.reason}") for r in silent]
         for answer in answers:
             wanted = {name: n for name, n in stages.items() if name in asked[answer.node_id]}
             refusals += self._take(answer.node_id, answer.message, wanted)
@@ -363,9 +369,11 @@ class MaskedSums(PrivateSums):
                     raise ReplayError(
                         f"its answer is to sum {record.get(SESSION)!r}, not {session}"
                     )
+                if REFUSED in record:
+                    raise ProtocolError(f"it refuses: {record[REFUSED]!s}")
                 receive[stage](session, number, fields)
             except SecureAggregationError as error:
-                refusals.append(Refusal(node, printable(f"{stage}: {error}")))
+                refusals.append(Refusal(node, printable(f"{_names([stage])}: {error}")))
             else:
                 self._done.setdefault((stage, session), set()).add(number)
         self._done = {k: v for k, v in self._done.items() if k[1] >= self._session}
@@ -397,6 +405,11 @@ def parameters_of(settings: MaskedAggregation, n_members: int) -> GraphParameter
         adversary=settings.adversary,
         grinding_bits=settings.grinding_bits,
     )
+
+
+def _names(stages: Iterable[str]) -> str:
+    """What stages are called in the reason of a refusal."""
+    return ", ".join(stage.removeprefix("secure.") for stage in stages)
 
 
 def _words(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

@@ -165,6 +165,17 @@ class TrustMode(ABC):
             If the rule cannot withstand so many liars among so many rows.
         """
 
+    def check_values(  # noqa: B027  most modes have no bounds
+        self, n_participants: int, *, by_examples: bool
+    ) -> None:
+        """Refuse bounds of values with which no sum of so many can be had; nothing by default.
+
+        Raises
+        ------
+        ConfigurationError
+            With the numbers.
+        """
+
     # --- joining --------------------------------------------------------------------------------
 
     def greeting(self) -> Mapping[str, ConfigRecord]:

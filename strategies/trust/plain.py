@@ -10,7 +10,6 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.secure import PlainAggregation
-from fedtrade.secure.groups import check_grouping
 from fedtrade.secure.masked.graph import cohorts, permutation
 from fedtrade.wire import SUM
 from strategies.answers import read_sums
@@ -18,6 +17,7 @@ from strategies.exchange import ask
 from strategies.replies import LocalResult
 from strategies.round_rule import RoundRule
 from strategies.screening import screen
+from strategies.trust.grouping import check_groups, n_liars_rounded_up
 from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
 
 __all__ = ["Plain"]
@@ -41,17 +41,18 @@ class Plain(TrustMode):
         """One each, or one a group."""
         return n_asked if self._group_size is None else n_asked // self._group_size
 
+    def n_liars(self, share: float, n_asked: int) -> int:
+        """Rounded down, but up where groups hide them."""
+        if self._group_size is None:
+            return super().n_liars(share, n_asked)
+        return n_liars_rounded_up(share, n_asked)
+
     def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
         """Whether the rule withstands so many liars."""
-        if self._group_size is not None:
-            check_grouping(
-                n_asked,
-                self._group_size,
-                liar_share=max(0.0, n_liars - 0.5) / n_asked,
-                least_rows=rule.least_clients,
-                min_contributors=1,
-            )
-        rule.check(self.n_rows(n_asked), self.n_liar_rows(n_liars, n_asked))
+        if self._group_size is None:
+            rule.check(n_asked, n_liars)
+        else:
+            check_groups(rule, n_asked, n_liars, self._group_size)
 
     def ask_training(self, content: RecordDict, request: TrainingRequest) -> list[Message]:
         """One message a node; its reply has the update."""

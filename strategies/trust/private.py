@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from fedtrade.secure.layout import Layout
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.errors import ConfigurationError, ProtocolError, RangeError
 from fedtrade.secure import PrivateAggregation
+from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import SUM as SUM_SEGMENT
-from fedtrade.secure.payload import training_mean
+from fedtrade.secure.payload import TrainingMean, training_mean
 from fedtrade.secure.wire import GREETING, IDENTITY, KEY_BYTES, ROUND, SESSION, SHAPE
 from fedtrade.wire import ARRAYS, CONFIG, SUM
 from strategies.exchange import array_record
 from strategies.membership import Membership
-from strategies.replies import Refusal, read_arms
+from strategies.replies import Refusal, printable, read_arms
 from strategies.round_rule import RoundRule
 from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
 
@@ -32,6 +32,7 @@ __all__ = [
     "PrivateMode",
     "PrivateSums",
     "Upload",
+    "lost",
     "read_identity",
     "read_round",
 ]
@@ -39,6 +40,9 @@ __all__ = [
 SUM_GROUP = "sum"
 OTHER_ARMS = "its part of the sum is of other arms than most others'"
 MOST_DIMENSIONS = 8
+MOST_TRIES = 3
+SLACK = 0.01
+"""Of the bounds of means, for the noise of approximate sums."""
 LARGEST_SUM = 1 << 24
 """Entries of a federated sum: no task has more, and a length is a stranger's claim."""
 
@@ -189,18 +193,21 @@ class PrivateMode(TrustMode):
         layout = self.sums.layout(request.n_values, by_examples=request.by_examples)
         wanted = (request.n_values,)
         opened = self._open_fitting(grid, uploads, wanted, layout, request.ttl_s, refusals)
-        rows, problem = [], opened.problem
+        rows, refusals, problem = [], list(opened.refusals), opened.problem
         for nodes, total in opened.totals:
             try:
-                mean = training_mean(layout.decode(total))
-            except RangeError as error:  # of this group; nobody can say who of it lied
+                mean = training_mean(layout.decode(total, len(nodes)))
+                if mean is not None:
+                    self._check_mean(mean)
+            except RangeError as error:  # nobody can say who of them lied
                 problem = problem or str(error)
+                refusals += lost(nodes, error)
                 continue
             if mean is None:
                 problem = problem or "nobody has an example to learn from"
             else:
                 rows.append(Row(nodes, mean.update, mean.weight, mean.loss))
-        return Rows(rows, opened.refusals, problem=problem)
+        return Rows(rows, refusals, problem=problem)
 
     def add_up(
         self,
@@ -211,10 +218,24 @@ class PrivateMode(TrustMode):
         ttl_s: float,
         message_type: str = SUM,
     ) -> Summed:
-        """Open the total of the parts that fit together."""
+        """Open the total of the parts that fit together.
+
+        Where too few have set up the sum nobody is asked for a part, and those who failed before
+        are there again after two more: so that is tried a few times.
+        """
         content = RecordDict({ARRAYS: array_record(arrays), CONFIG: ConfigRecord(dict(config))})
         asked = Asked(nodes, message_type, SUM_GROUP, ttl_s)
-        replies = list(grid.send_and_receive(self.sums.ask(content, asked), timeout=ttl_s))
+        refusals: list[Refusal] = []
+        for _ in range(MOST_TRIES):
+            messages = self.sums.ask(content, asked)
+            replies = list(grid.send_and_receive(messages, timeout=ttl_s))
+            summed = self._read_sum(grid, replies, asked)
+            refusals += summed.refusals
+            if any(ROUND in message.content.config_records for message in messages):
+                break
+        return summed._replace(refusals=refusals)
+
+    def _read_sum(self, grid: Grid, replies: Sequence[Message], asked: Asked) -> Summed:
         uploads, refusals = self.sums.read(replies, asked)
         said = {r.metadata.src_node_id: read_arms(r) for r in replies if r.has_content()}
         kinds = Counter((upload.shape, said[node]) for node, upload in uploads.items())
@@ -223,15 +244,37 @@ class PrivateMode(TrustMode):
         others = {node for node in uploads if said[node] != arms}
         refusals += [Refusal(node, OTHER_ARMS) for node in sorted(others)]
         uploads = {node: upload for node, upload in uploads.items() if node not in others}
-        opened = self._open_fitting(grid, uploads, shape, layout, ttl_s, refusals)
-        if not opened.totals:
-            reasons = [opened.problem, *(r.reason for r in opened.refusals), "nobody is there"]
-            return Summed(None, opened.refusals, next(filter(None, reasons)))
-        try:
-            parts = [layout.decode(total)[SUM_SEGMENT] for _, total in opened.totals]
-        except RangeError as error:
-            return Summed(None, opened.refusals, str(error))
-        return Summed(np.sum(parts, axis=0).reshape(shape), opened.refusals, arms=arms)
+        opened = self._open_fitting(grid, uploads, shape, layout, asked.ttl_s, refusals)
+        refusals, problem = list(opened.refusals), opened.problem
+        parts = []
+        for members, total in opened.totals:
+            try:
+                parts.append(layout.decode(total, len(members))[SUM_SEGMENT])
+            except RangeError as error:  # nobody can say who of them lied
+                problem = problem or str(error)
+                refusals += lost(members, error)
+        if not parts:
+            reasons = [problem, *(refusal.reason for refusal in refusals), "nobody is there"]
+            return Summed(None, refusals, next(filter(None, reasons)))
+        return Summed(np.sum(parts, axis=0).reshape(shape), refusals, arms=arms)
+
+    def _check_mean(self, mean: TrainingMean) -> None:
+        """Refuse what no mean of clipped values is, such as one by a weight that somebody made up.
+
+        Raises
+        ------
+        RangeError
+        """
+        largest = float(np.abs(mean.update).max(initial=0.0))
+        for name, found, bound in (
+            ("update", largest, self.settings.clip),
+            ("loss", abs(mean.loss), self.settings.max_loss),
+        ):
+            if found > (1.0 + SLACK) * bound:
+                raise RangeError(
+                    f"the mean {name} of the sum is {found:.3g}, and everybody's is clipped to "
+                    f"{bound:g}: somebody sent what no honest member sends."
+                )
 
     def _open_fitting(
         self,
@@ -251,6 +294,11 @@ class PrivateMode(TrustMode):
         ]
         found = self.sums.open(grid, fitting, layout, ttl_s)
         return found._replace(refusals=refusals + odd + found.refusals)
+
+
+def lost(nodes: Sequence[int], error: Exception) -> list[Refusal]:
+    """What is to say of everybody in a sum that cannot be used."""
+    return [Refusal(node, printable(f"the sum that it is in: {error}")) for node in nodes]
 
 
 def _training(request: TrainingRequest) -> Asked:
