@@ -221,8 +221,8 @@ class ServerCohort:
             return CohortFailure(members, str(error), tuple(sorted(blamed)))
         except _WrongSecretError as error:
             reason = (
-                f"the shares of member {error.dealer} do not fit what it has promised, or more of "
-                "its neighbours gave wrong ones than can be told"
+                f"the shares of member {error.dealer} do not fit what it has promised, or too many "
+                "of its neighbours gave wrong ones or none"
             )
             return CohortFailure(members, reason, tuple(sorted({*blamed, error.dealer})))
         total = self.total.copy()
@@ -258,11 +258,15 @@ class ServerCohort:
         """The secret of each place of which one is needed."""
         places = np.flatnonzero(self._wanted())
         given = self._given[places] if self._given.size else np.zeros((len(places), 1), dtype=bool)
-        short = given.sum(axis=1) < self.threshold
-        if short.any() or self._shares is None:
+        short = np.flatnonzero(given.sum(axis=1) < self.threshold)
+        answers = self.cohort.present_neighbours(self.answered)[places]
+        for at in short.tolist():
+            if answers[at] >= self.threshold:
+                raise _WrongSecretError(int(self.cohort.ring[places[at]]))
+        if short.size or self._shares is None:
             raise ThresholdError(
-                f"{given[short][0].sum()} shares of the secret of member "
-                f"{self.cohort.ring[places[short]][0]} came back, and it needs {self.threshold}"
+                f"{given[short[0]].sum()} shares of the secret of member "
+                f"{self.cohort.ring[places[short[0]]]} came back, and it needs {self.threshold}"
             )
         found: dict[int, bytes] = {}
         for start in range(0, len(places), SECRETS_AT_ONCE):
