@@ -81,7 +81,8 @@ class MaskedAggregation(PrivateAggregation):
     colluding_share : float
         Of the members that may show the server everything they know.
     dropout_share : float
-        Of the members that may fail to answer at each stage.
+        Of the members that may fall silent between dealing the shares of their keys and the
+        opening of the sum; earlier losses are made up for.
     security_bits : int
         A member's vector is exposed by an unlucky draw of neighbours with probability 2^-this.
     correctness_bits : int
