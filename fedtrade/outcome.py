@@ -1,8 +1,8 @@
 """What one episode of a run gave, and how it is kept in a file."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrade.errors import CheckpointError
+from fedtrade.summed_scores import SummedScores
 from fedtrade.tasks.task import Evaluation, ForecastPath, Model
 from fedtrade.wire import EpisodeRecord, pack_model, split_prefix, unpack_models
 
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 STRATEGY_PREFIX = "strategy/"
+SUM_PREFIX = "summed/"
 UNKNOWN_PARTICIPANT = -1
 """The number of a node that is no participant, such as one that did not say who it is."""
 
@@ -63,6 +65,8 @@ class EpisodeOutcome:
         What the strategy remembers of an episode in progress.
     evaluations : mapping of int to Evaluation
         By participant, when the episode is finished.
+    summed : SummedScores or None
+        Of everybody, where only their sum is seen; there are no `evaluations` then.
     """
 
     episode: EpisodeRecord
@@ -72,6 +76,7 @@ class EpisodeOutcome:
     rounds: list[RoundLog] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     evaluations: dict[int, Evaluation] = field(default_factory=dict)
+    summed: SummedScores | None = None
     strategy_state: dict[str, NDArray[Any]] = field(default_factory=dict)
     is_finished: bool = False
 
@@ -84,6 +89,8 @@ def to_bytes(outcome: EpisodeOutcome) -> bytes:
     arrays |= {f"{STRATEGY_PREFIX}{name}": v for name, v in outcome.strategy_state.items()}
     for participant, evaluation in outcome.evaluations.items():
         arrays |= _packed_evaluation(f"evaluation/{participant}/", evaluation)
+    if outcome.summed is not None:
+        arrays |= _packed_sum(outcome.summed)
     meta = {
         "episode": outcome.episode.to_config(),
         "n_participants": outcome.n_participants,
@@ -93,6 +100,7 @@ def to_bytes(outcome: EpisodeOutcome) -> bytes:
             str(participant): {"arms": e.arms, "path": e.path and [e.path.asset, e.path.level]}
             for participant, e in outcome.evaluations.items()
         },
+        "summed_arms": outcome.summed and outcome.summed.arms,
         "is_finished": outcome.is_finished,
     }
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
@@ -126,6 +134,7 @@ def from_bytes(data: bytes) -> EpisodeOutcome:
                 )
                 for number, entry in meta["evaluations"].items()
             },
+            summed=_unpacked_sum(split_prefix(arrays, SUM_PREFIX), meta["summed_arms"]),
             strategy_state=split_prefix(arrays, STRATEGY_PREFIX),
             is_finished=meta["is_finished"],
         )
@@ -155,3 +164,17 @@ def _unpacked_evaluation(
         asset, level = entry["path"]
         path = ForecastPath(asset, level, arrays["bars"], *arrays["path"])
     return Evaluation(tuple(entry["arms"]), arrays["bars"], arrays["totals"], arrays["daily"], path)
+
+
+def _packed_sum(summed: SummedScores) -> dict[str, NDArray[Any]]:
+    names = (field.name for field in fields(summed) if field.name != "arms")
+    return {f"{SUM_PREFIX}{name}": np.asarray(getattr(summed, name)) for name in names}
+
+
+def _unpacked_sum(
+    arrays: Mapping[str, NDArray[Any]], arms: Sequence[str] | None
+) -> SummedScores | None:
+    if arms is None:
+        return None
+    entries: dict[str, Any] = {**arrays, "n_scored": int(arrays["n_scored"])}
+    return SummedScores(tuple(arms), **entries)

@@ -7,13 +7,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord
+from flwr.app import ConfigRecord, MessageType
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.errors import FedtradeError
 from fedtrade.outcome import UNKNOWN_PARTICIPANT, EpisodeOutcome, Failure, RoundLog
-from fedtrade.settings import Settings
+from fedtrade.secure import PrivateAggregation
+from fedtrade.settings import SUMMED, Settings
+from fedtrade.summed_scores import read_score_total, scored_bars
 from fedtrade.tasks.task import FEDERATED, Model, Task
 from fedtrade.wire import (
     CALENDAR,
@@ -155,6 +157,9 @@ class EpisodeRunner:
             for node, number in sorted(self.membership.participants.items())
             if self.settings.federation.is_scored(number, n_participants, outcome.episode.fold)
         ]
+        if self.settings.scores == SUMMED:
+            self._add_up_scores(outcome, calendar, arrays, len(nodes))
+            return
         answers, refusals = self._ask(nodes, "evaluate", arrays, outcome.episode.to_config())
         evaluations, unusable = read_evaluations(
             answers, self.task, set(outcome.models), outcome.episode, calendar
@@ -166,6 +171,38 @@ class EpisodeRunner:
         if not outcome.evaluations:
             reason = refusals[0].reason if refusals else "nobody is scored"
             raise FedtradeError(f"no participant could be scored: {reason}")
+
+    def _add_up_scores(
+        self,
+        outcome: EpisodeOutcome,
+        calendar: NDArray[np.datetime64],
+        arrays: Mapping[str, NDArray[Any]],
+        n_scored: int,
+    ) -> None:
+        """Ask everybody, whether scored or not: a private sum needs all who have set it up."""
+        summed = self.strategy.trust_mode.add_up(
+            self.grid,
+            sorted(self.membership.participants),
+            arrays,
+            outcome.episode.to_config(),
+            self.settings.federation.reply_timeout_s,
+            MessageType.EVALUATE,
+        )
+        self._note(outcome, EVALUATION, summed.refusals)
+        if summed.total is None:
+            raise FedtradeError(f"no participant could be scored: {summed.problem}")
+        aggregation, n_least = self.settings.aggregation, 1
+        if isinstance(aggregation, PrivateAggregation):
+            n_least = aggregation.min_contributors
+        outcome.summed = read_score_total(
+            summed.total,
+            self.task,
+            arms=summed.arms,
+            models=outcome.models,
+            bars=scored_bars(calendar, outcome.episode),
+            n_least=n_least,
+            n_most=n_scored,
+        )
 
     def _root_update(self, outcome: EpisodeOutcome) -> RootUpdate | None:
         if not self.strategy.needs_root or self.public_sample is None:

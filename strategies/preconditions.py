@@ -5,6 +5,7 @@ import inspect
 from fedtrade.corrections import ClientCorrection
 from fedtrade.errors import ConfigurationError
 from fedtrade.settings import Settings
+from fedtrade.summed_scores import check_summed_scores
 from fedtrade.tasks.task import Task
 from strategies.round_strategy import RoundStrategy
 
@@ -22,6 +23,7 @@ def check_strategy(
         Naming what is missing and the remedy.
     """
     strategy.check(n_participants)
+    check_summed_scores(settings, settings.federation.n_participants or n_participants)
     if strategy.needs_root and not settings.evaluation.public_bars:
         raise ConfigurationError(
             "strategy.rule compares updates with one of a public sample, and there is none: "

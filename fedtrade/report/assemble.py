@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -14,13 +13,15 @@ from fedtrade.evaluation import (
     Interval,
     block_bootstrap_interval,
     mean_t,
-    relative_gain,
     relative_gain_interval,
 )
+from fedtrade.gain import headline_gain
 from fedtrade.outcome import EpisodeOutcome
 from fedtrade.report.results import ALL_PARTICIPANTS, SCHEMA_VERSION, Results
 from fedtrade.report.verdict import verdict
-from fedtrade.settings import Settings
+from fedtrade.secure import PrivateAggregation
+from fedtrade.settings import BY_PARTICIPANT, SUMMED, Settings
+from fedtrade.summed_scores import SummedScores
 from fedtrade.tasks.task import FEDERATED, Evaluation, Headline, Task
 from fedtrade.wire import bar_text
 
@@ -42,15 +43,15 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
     ValueError
         If no episode has an evaluation.
     """
-    scored = [outcome for outcome in outcomes if outcome.evaluations]
+    scored = [outcome for outcome in outcomes if outcome.evaluations or outcome.summed]
     if not scored:
         raise ValueError("no episode was scored.")
     arms = _common_arms(scored)
     scores = _DailyScores.gather(scored, arms)
     comparisons = (
         [
-            _Comparison.of(task.headline, settings, scores, arms.index(FEDERATED), k, arm)
-            for k, arm in enumerate(arms)
+            _Comparison.of(task.headline, settings, scores, _share_better(scored, arm), arm)
+            for arm in arms
             if arm != FEDERATED
         ]
         if FEDERATED in arms
@@ -64,6 +65,7 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
             "fedtrade_version": version("fedtrade"),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "task": task.name,
+            "scores": SUMMED if any(outcome.summed for outcome in scored) else BY_PARTICIPANT,
             "settings": settings.to_mapping(),
             "verdict": "",
             "notes": (),
@@ -90,86 +92,140 @@ def _task_notes(task: Task, scores: "_DailyScores") -> tuple[str, ...]:
 
 def _setting_notes(settings: Settings) -> tuple[str, ...]:
     """What the settings themselves give away."""
+    notes = []
+    is_private = isinstance(settings.aggregation, PrivateAggregation)
+    if is_private and settings.scores == BY_PARTICIPANT:
+        notes.append(
+            "Each participant's daily scores left it in the clear (evaluation.scores="
+            f"by_participant), in spite of aggregation={settings.aggregation.mode}."
+        )
     counts_alike = settings.strategy.options.get("weights") == "equal"
     if settings.federation.setting == "cold_start" and counts_alike:
-        return (
+        notes.append(
             "All participants count alike (strategy.weights=equal) in a cold start: newcomers, "
-            "whom little history keeps near the untrained model, hold back what incumbents learn.",
+            "whom little history keeps near the untrained model, hold back what incumbents learn."
         )
-    return ()
+    return tuple(notes)
 
 
 def _common_arms(outcomes: Sequence[EpisodeOutcome]) -> tuple[str, ...]:
     """Arms that every participant scored in every episode, in the order of the first."""
-    evaluations = [e for outcome in outcomes for e in outcome.evaluations.values()]
-    common = set(evaluations[0].arms).intersection(*(e.arms for e in evaluations))
-    return tuple(arm for arm in evaluations[0].arms if arm in common)
+    found: list[Evaluation | SummedScores] = [e for o in outcomes for e in o.evaluations.values()]
+    found += _sums(outcomes)
+    common = set(found[0].arms).intersection(*(e.arms for e in found))
+    return tuple(arm for arm in found[0].arms if arm in common)
 
 
-@dataclass(frozen=True, eq=False)  # without slots, for what is computed once
+def _sums(outcomes: Iterable[EpisodeOutcome]) -> list[SummedScores]:
+    """The sums of scores of the episodes that have one."""
+    return [outcome.summed for outcome in outcomes if outcome.summed is not None]
+
+
+def _share_better(outcomes: Iterable[EpisodeOutcome], arm: str) -> float | None:
+    """Of participants in single episodes, better off with the federated model than with an arm.
+
+    None where scores are seen by participant; NaN where it can be told of nobody.
+    """
+    sums = _sums(outcomes)
+    if not sums:
+        return None
+    n_compared = sum(s.n_compared[s.arms.index(arm)] for s in sums)
+    return sum(s.n_better[s.arms.index(arm)] for s in sums) / n_compared if n_compared else np.nan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Daily values that are added: of one participant, or of all in one episode.
+
+    `values` and `n_known`, how many are in each, have shape (n_daily, n_arms, n_bars); `bars` says
+    where each bar stands in the calendar, `origins` to which origin it belongs.
+    """
+
+    bars: NDArray[np.intp]
+    origins: NDArray[np.intp]
+    values: FloatArray
+    n_known: NDArray[np.integer | np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _DailyScores:
-    """Daily values, each participant's scored bars joined in order of time.
+    """Daily values of everybody together, and of each participant where they are seen.
 
-    `values[p]` has shape (n_daily, n_arms, n_bars_of_p) on `bars[p]` (positions in `calendar`),
-    `origins[p]` says to which of the origins each bar belongs.
+    Attributes
+    ----------
+    calendar : datetime64 of shape (n_bars,)
+    mean : float64 of shape (n_daily, n_arms, n_bars)
+        Over the participants that have a value at a bar.
+    origin_of_bar : int of shape (n_bars,)
+    values : mapping of int to float64 of shape (n_daily, n_arms, n_bars_of_participant)
+        By participant, its scored bars joined in order of time; empty where scores are summed.
     """
 
     arms: tuple[str, ...]
     calendar: NDArray[np.datetime64]
-    participants: tuple[int, ...]
-    bars: tuple[NDArray[np.intp], ...]
-    origins: tuple[NDArray[np.intp], ...]
-    values: tuple[FloatArray, ...]
+    mean: FloatArray
+    origin_of_bar: NDArray[np.intp]
+    values: Mapping[int, FloatArray]
 
     @classmethod
     def gather(cls, outcomes: Sequence[EpisodeOutcome], arms: tuple[str, ...]) -> "_DailyScores":
-        calendar = np.unique(
-            np.concatenate([e.bars for o in outcomes for e in o.evaluations.values()])
-        )
+        scored_bars = [e.bars for o in outcomes for e in o.evaluations.values()]
+        scored_bars += [summed.bars for summed in _sums(outcomes)]
+        calendar = np.unique(np.concatenate(scored_bars))
         origins = sorted({outcome.episode.origin for outcome in outcomes})
-        participants = sorted({number for o in outcomes for number in o.evaluations})
-        bars, where, values = [], [], []
-        for number in participants:
+        values: dict[int, FloatArray] = {}
+        parts = []
+        for number in sorted({number for o in outcomes for number in o.evaluations}):
             own = [o for o in outcomes if number in o.evaluations]
             own.sort(key=lambda outcome: outcome.episode.origin)
-            found = [o.evaluations[number] for o in own]
-            bars.append(np.concatenate([np.searchsorted(calendar, e.bars) for e in found]))
-            where.append(
-                np.concatenate(
-                    [
-                        np.full(len(e.bars), origins.index(o.episode.origin))
-                        for o, e in zip(own, found, strict=True)
-                    ]
+            scored = [o.evaluations[number] for o in own]
+            values[number] = np.concatenate([_of_arms(e.daily, e.arms, arms) for e in scored], 2)
+            known = np.isfinite(values[number])
+            parts.append(
+                _Part(
+                    np.concatenate([np.searchsorted(calendar, e.bars) for e in scored]),
+                    np.concatenate(
+                        [
+                            np.full(len(e.bars), origins.index(o.episode.origin))
+                            for o, e in zip(own, scored, strict=True)
+                        ]
+                    ),
+                    np.where(known, values[number], 0.0),
+                    known,
                 )
             )
-            values.append(
-                np.concatenate([e.daily[:, [e.arms.index(a) for a in arms]] for e in found], axis=2)
+        parts += [
+            _Part(
+                np.searchsorted(calendar, summed.bars),
+                np.full(len(summed.bars), origins.index(outcome.episode.origin)),
+                _of_arms(summed.daily, summed.arms, arms),
+                _of_arms(summed.n_known, summed.arms, arms),
             )
-        return cls(arms, calendar, tuple(participants), tuple(bars), tuple(where), tuple(values))
-
-    @cached_property
-    def mean(self) -> FloatArray:
-        """Mean over the participants scored at each bar, shape (n_daily, n_arms, n_bars)."""
-        n_daily, n_arms, _ = self.values[0].shape
-        total = np.zeros((n_daily, n_arms, len(self.calendar)))
-        count = np.zeros_like(total)
-        for bars, values in zip(self.bars, self.values, strict=True):
-            known = np.isfinite(values)
-            total[:, :, bars] += np.where(known, values, 0.0)
-            count[:, :, bars] += known
-        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-
-    @cached_property
-    def origin_of_bar(self) -> NDArray[np.intp]:
-        """To which origin each bar of the calendar belongs."""
-        out = np.zeros(len(self.calendar), dtype=np.intp)
-        for bars, origins in zip(self.bars, self.origins, strict=True):
-            out[bars] = origins
-        return out
+            for outcome in outcomes
+            if (summed := outcome.summed) is not None
+        ]
+        return cls(arms, calendar, *_pooled(parts, len(calendar)), values)
 
     def series(self) -> dict[str, Any]:
         headline = self.mean[0]
         return {"bars": self.calendar, **dict(zip(self.arms, headline, strict=True))}
+
+
+def _of_arms(values: NDArray[Any], given: Sequence[str], wanted: Sequence[str]) -> NDArray[Any]:
+    """Layers (n_daily, n_arms, n_bars) of the arms that are wanted."""
+    return values[:, [given.index(arm) for arm in wanted]]
+
+
+def _pooled(parts: Sequence[_Part], n_bars: int) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Mean at each bar of the calendar, and the origin that it belongs to."""
+    n_daily, n_arms, _ = parts[0].values.shape
+    total, count = np.zeros((2, n_daily, n_arms, n_bars))
+    origins = np.zeros(n_bars, dtype=np.intp)
+    for part in parts:
+        total[:, :, part.bars] += part.values
+        count[:, :, part.bars] += part.n_known
+        origins[part.bars] = part.origins
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0), origins
 
 
 class _Comparison(NamedTuple):
@@ -179,6 +235,7 @@ class _Comparison(NamedTuple):
     gain: Interval
     t: float
     gain_of: Mapping[int, float]
+    share_better: float | None
 
     @classmethod
     def of(
@@ -186,12 +243,11 @@ class _Comparison(NamedTuple):
         headline: Headline,
         settings: Settings,
         scores: _DailyScores,
-        federated: int,
-        other: int,
+        share_better: float | None,
         arm: str,
     ) -> "_Comparison":
-        mean = scores.mean[0]
-        ours, theirs = mean[federated], mean[other]
+        federated, other = scores.arms.index(FEDERATED), scores.arms.index(arm)
+        ours, theirs = scores.mean[0, federated], scores.mean[0, other]
         # Positive is better, whatever the direction of the score.
         better = theirs - ours if headline.lower_is_better else ours - theirs
         sparse = settings.evaluation.test_bars >= SPARSE_TEST_BARS
@@ -208,17 +264,12 @@ class _Comparison(NamedTuple):
             interval = relative_gain_interval(ours, theirs, **options)
         else:
             interval = block_bootstrap_interval(better, **options)
-        gain_of = {}
-        for number, values in zip(scores.participants, scores.values, strict=True):
-            mine, others = values[0, federated], values[0, other]
-            if headline.relative:
-                gain_of[number] = float(relative_gain(mine, others))
-            else:
-                sign = -1.0 if headline.lower_is_better else 1.0
-                difference = sign * (mine - others)
-                known = np.isfinite(difference)
-                gain_of[number] = float(difference[known].mean()) if known.any() else np.nan
-        return cls(arm, interval, mean_t(by_origin, lags=0 if sparse else None), gain_of)
+        gain_of = {
+            number: headline_gain(headline, values[0, federated], values[0, other])
+            for number, values in scores.values.items()
+        }
+        t = mean_t(by_origin, lags=0 if sparse else None)
+        return cls(arm, interval, t, gain_of, share_better)
 
     def records(self) -> Iterable[dict[str, Any]]:
         gains = np.array([gain for gain in self.gain_of.values() if np.isfinite(gain)])
@@ -227,9 +278,12 @@ class _Comparison(NamedTuple):
             "gain_low_vs": float(self.gain.low),
             "gain_high_vs": float(self.gain.high),
             "t_vs": self.t,
-            "share_better_vs": float(np.mean(gains > 0.0)) if gains.size else np.nan,
-            "worst_gain_vs": float(gains.min()) if gains.size else np.nan,
         }
+        if self.share_better is None:
+            values["share_better_vs"] = float(np.mean(gains > 0.0)) if gains.size else np.nan
+            values["worst_gain_vs"] = float(gains.min()) if gains.size else np.nan
+        else:
+            values["share_of_episodes_better_vs"] = self.share_better
         for name, value in values.items():
             yield _record(FEDERATED, f"{name}:{self.arm}", None, ALL_PARTICIPANTS, value)
         for number, gain in self.gain_of.items():
@@ -245,12 +299,12 @@ def _metrics(
             number: _total(
                 _totals(o.evaluations[number], arm) for o in outcomes if number in o.evaluations
             )
-            for number in scores.participants
+            for number in scores.values
         }
-        whole = _total(totals.values())
+        whole = _total([*totals.values(), *(_totals(s, arm) for s in _sums(outcomes))])
         for metric, level, value in task.scores(whole, everyone[:, k]):
             yield _record(arm, metric, level, ALL_PARTICIPANTS, value)
-        for number, values in zip(scores.participants, scores.values, strict=True):
+        for number, values in scores.values.items():
             for metric, level, value in task.scores(totals[number], values[:, k]):
                 yield _record(arm, metric, level, str(number), value)
 
@@ -260,7 +314,7 @@ def _total(parts: Iterable[FloatArray]) -> FloatArray:
     return total
 
 
-def _totals(evaluation: Evaluation, arm: str) -> FloatArray:
+def _totals(evaluation: Evaluation | SummedScores, arm: str) -> FloatArray:
     totals: FloatArray = evaluation.totals[evaluation.arms.index(arm)]
     return totals
 
@@ -285,6 +339,7 @@ def _episode(outcome: EpisodeOutcome) -> dict[str, Any]:
         "origin": bar_text(episode.origin),
         "test_end": bar_text(episode.test_end),
         "n_participants": outcome.n_participants,
+        "n_scored": outcome.summed.n_scored if outcome.summed else len(outcome.evaluations),
     }
 
 
@@ -314,6 +369,8 @@ def _failures(outcome: EpisodeOutcome) -> Iterable[dict[str, Any]]:
 
 def _path(outcomes: Sequence[EpisodeOutcome]) -> dict[str, Any] | None:
     """The path that was disclosed by the first participant scored in the last episode."""
+    if not outcomes[-1].evaluations:
+        return None
     number, evaluation = min(outcomes[-1].evaluations.items())
     if evaluation.path is None:
         return None

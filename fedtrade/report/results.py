@@ -102,6 +102,7 @@ class Episode(_Record):
     origin: Bar
     test_end: Bar
     n_participants: Count
+    n_scored: Count | None = None
 
 
 class Round(_Record):
@@ -195,6 +196,7 @@ class Results(_Record):
     fedtrade_version: str
     created: str
     task: str
+    scores: Literal["by_participant", "summed"] = "by_participant"
     settings: Annotated[dict[str, Any], BeforeValidator(_plain_json)] = Field(default_factory=dict)
     verdict: str
     notes: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ def risk_content(n_participants: int = 10, n_episodes: int = 8, seed: int = 0) -
         "fedtrade_version": "0.1.0",
         "created": "2026-01-15T09:30:00+00:00",
         "task": "risk",
+        "scores": "by_participant",
         "settings": {
             "seed": 0,
             "task": {"name": "risk", "levels": [0.01, 0.025, 0.05], "history_days": 60},
@@ -59,6 +60,7 @@ def risk_content(n_participants: int = 10, n_episodes: int = 8, seed: int = 0) -
                 "origin": f"{2001 + 2 * i}-03-02",
                 "test_end": f"{2002 + 2 * i}-03-20",
                 "n_participants": n_participants,
+                "n_scored": n_participants // 2,
             }
             for i in range(n_episodes)
         ],
