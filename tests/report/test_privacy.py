@@ -1,0 +1,71 @@
+"""Sizes as text, and the rows that tables show."""
+
+import pytest
+
+from fedtrade.report.privacy import (
+    Privacy,
+    Traffic,
+    bytes_text,
+    privacy_record,
+    traffic_head,
+    traffic_rows,
+)
+from fedtrade.secure import PlainAggregation
+from fedtrade.secure.statement import plain_statement
+
+
+def traffic(kind: str = "training", party: str = "participants", n_times: int = 10) -> Traffic:
+    return Traffic(
+        party=party,
+        kind=kind,
+        n_times=n_times,
+        n_exchanges=30,
+        mean_bytes_down=2_000,
+        most_bytes_down=4_000,
+        mean_bytes_up=12_340,
+        most_bytes_up=50_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999.4, "999 B"),
+        (999.5, "1 kB"),
+        (1_234, "1.23 kB"),
+        (999_499, "999 kB"),
+        (5e6, "5 MB"),
+        (2.5e9, "2.5 GB"),
+        (7.2e12, "7.2e+03 GB"),
+    ],
+)
+def test_sizes_have_three_digits(size: float, text: str) -> None:
+    assert bytes_text(size) == text
+
+
+def test_rows_are_of_one_time_and_one_party() -> None:
+    privacy = privacy_record(
+        plain_statement(PlainAggregation()),
+        [traffic(), traffic(party="key holder"), traffic("run", n_times=1)],
+    )
+    training, run = traffic_rows(privacy, "participants")
+    assert training == ("A round of training", "10", "3", "200 B", "1.23 kB", "400 B", "5 kB")
+    assert run == ("The whole run", "", "30", "2 kB", "12.3 kB", "4 kB", "50 kB")
+    assert len(training) == len(traffic_head())
+    assert len(traffic_rows(privacy, "key holder")) == 1
+
+
+def test_what_never_happened_is_no_division_by_zero() -> None:
+    privacy = privacy_record(plain_statement(PlainAggregation()), [traffic(n_times=0)])
+    assert traffic_rows(privacy, "participants")[0][2] == "30"
+
+
+def test_a_record_holds_the_whole_statement() -> None:
+    statement = plain_statement(PlainAggregation(group_size=3))
+    found = privacy_record(statement, [traffic()], is_whole=False)
+    assert [(each.party, each.what) for each in found.learns] == list(statement.learns)
+    assert [(p.name, p.value) for p in found.parameters] == [("group_size", 3)]
+    assert found.broken_by == statement.broken_by
+    assert not found.traffic_is_whole
+    assert Privacy.model_validate_json(found.model_dump_json()) == found
