@@ -17,6 +17,7 @@ from fedtrade.evaluation import (
 )
 from fedtrade.gain import headline_gain
 from fedtrade.outcome import EpisodeOutcome
+from fedtrade.report.privacy import Privacy
 from fedtrade.report.results import ALL_PARTICIPANTS, SCHEMA_VERSION, Results
 from fedtrade.report.verdict import verdict
 from fedtrade.secure import PrivateAggregation
@@ -33,7 +34,12 @@ SPARSE_TEST_BARS = 60
 FloatArray = NDArray[np.float64]
 
 
-def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome]) -> Results:
+def assemble(
+    settings: Settings,
+    task: Task,
+    outcomes: Sequence[EpisodeOutcome],
+    privacy: Privacy | None = None,
+) -> Results:
     """Score all arms over the finished episodes and compare the federated one with each other.
 
     The episode of the final model has no evaluation; only its failures count.
@@ -78,6 +84,7 @@ def assemble(settings: Settings, task: Task, outcomes: Sequence[EpisodeOutcome])
             "failures": [record for outcome in outcomes for record in _failures(outcome)],
             "metrics": metrics,
             "series": {"daily": scores.series(), "path": _path(scored)},
+            "privacy": privacy,
         }
     )
     sentence, notes = verdict(results, settings)

@@ -25,6 +25,7 @@ from pydantic import (
 
 from fedtrade.errors import CheckpointError
 from fedtrade.report.atomic import write_atomically
+from fedtrade.report.privacy import Privacy
 
 ALL_PARTICIPANTS = "all"
 SCHEMA_VERSION = 1
@@ -206,11 +207,17 @@ class Results(_Record):
     failures: tuple[Failure, ...] = ()
     metrics: tuple[Metric, ...] = ()
     series: Series = Series()
+    privacy: Privacy | None = None
 
     @cached_property
     def index(self) -> Mapping[tuple[str, str, float | None, str], float | None]:
         """Values by (arm, metric, level, participant)."""
         return {(m.arm, m.metric, m.level, m.participant): m.value for m in self.metrics}
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether scores were only seen added up over participants."""
+        return self.scores == "summed"
 
     @cached_property
     def arms(self) -> tuple[str, ...]:

@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedtrade.report.privacy import Traffic, privacy_record
 from fedtrade.report.results import Results, parse_results
+from fedtrade.secure import MaskedAggregation
+from fedtrade.secure.parameters import GraphParameters
+from fedtrade.secure.statement import masked_statement
 
 BASELINES = {
     # arm: (1 % pinball in bp, gain of federated, half-width of its interval)
@@ -87,7 +91,30 @@ def risk_content(n_participants: int = 10, n_episodes: int = 8, seed: int = 0) -
         ],
         "metrics": list(_metrics(n_participants, rng)),
         "series": {"daily": _daily(rng), "path": _path(rng)},
+        "privacy": _privacy(n_participants, n_episodes),
     }
+
+
+def _privacy(n_participants: int, n_episodes: int) -> dict[str, Any]:
+    """A masked run of so many; bytes are round numbers."""
+    n = max(n_participants, 5)
+    graph = GraphParameters(n, degree=n - 1, threshold=3, most_colluders=1, committee=n, quorum=4)
+    statement = masked_statement(MaskedAggregation(), n, graph)
+    times = {"joining": 1, "sum": 2 * n_episodes, "training": 10 * n_episodes, "run": 1}
+    traffic = [
+        Traffic(
+            party="participants",
+            kind=kind,
+            n_times=n_times,
+            n_exchanges=3 * n_times,
+            mean_bytes_down=5_000 * n_times,
+            most_bytes_down=6_000 * n_times,
+            mean_bytes_up=7_000 * n_times,
+            most_bytes_up=8_000 * n_times,
+        )
+        for kind, n_times in times.items()
+    ]
+    return privacy_record(statement, traffic).model_dump(mode="json")
 
 
 def _metrics(n_participants: int, rng: np.random.Generator) -> Any:

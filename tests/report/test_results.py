@@ -123,12 +123,20 @@ def minimal(**changes: Any) -> dict[str, Any]:
             {"series": {"daily": {"bars": ["2001-01-01"], "ewma": [1.0, 2.0]}}},
             r"series\.daily: ewma has 2 scores for 1 bars",
         ),
+        (
+            {"privacy": {"mode": "plain", "learns": [], "broken_by": []}},
+            r"privacy\.assumptions: field required",
+        ),
         ({"series": {"daily": {"bars": ["soon"]}}}, r"series\.daily\.bars: .*got 'soon'"),
     ],
 )
 def test_wrong_content_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_results(minimal(**changes))
+
+
+def test_a_run_without_a_privacy_statement_has_none() -> None:
+    assert parse_results(minimal()).privacy is None
 
 
 def test_path_lengths_must_agree(content: dict[str, Any]) -> None:
