@@ -5,12 +5,20 @@ from dataclasses import dataclass
 from fedtrade.report.results import ALL_PARTICIPANTS, Headline, Results, metric
 from fedtrade.tasks.task import FEDERATED
 
+SUMMED_SCORES = (
+    "Scores were only seen added up over the participants: how many of them are better off, and "
+    "how the worst fares, each one knows for itself alone."
+)
+"""What takes the place of everything by participant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Gain of the federated model over `against`, positive where it is better.
 
-    Gains are as stored: fractions, or differences of the `headline` score where it says so.
+    Gains are as stored: fractions, or differences of the `headline` score where it says so. Where
+    it `is_summed`, nothing is known of single participants: `share_better` and `worst_gain` are
+    None, and `share_of_episodes_better` is of cases, one participant in one episode.
     """
 
     against: str
@@ -21,6 +29,8 @@ class Comparison:
     t: float | None
     share_better: float | None
     worst_gain: float | None
+    share_of_episodes_better: float | None = None
+    is_summed: bool = False
 
     @property
     def is_decided(self) -> bool:
@@ -52,6 +62,8 @@ def compare(results: Results, against: str) -> Comparison:
         t=value("t"),
         share_better=value("share_better"),
         worst_gain=value("worst_gain"),
+        share_of_episodes_better=value("share_of_episodes_better"),
+        is_summed=results.is_summed,
     )
 
 

@@ -197,7 +197,8 @@ def _comparisons_table(results: Results, found: tuple[Comparison, ...]) -> Table
     headline = results.headline
     # A long unit has its place in the head, or the table is too wide.
     unit = "" if headline.relative or not headline.unit else f"\n[{headline.unit}]"
-    for title in (f"gain{unit}", f"95 % interval{unit}", "t", "better off", f"worst{unit}"):
+    last = ("cases better",) if results.is_summed else ("better off", f"worst{unit}")
+    for title in (f"gain{unit}", f"95 % interval{unit}", "t", *last):
         table.add_column(Text(title), justify="right", no_wrap=True)
     for comparison in found:
         name = _arm_name(comparison.against)
@@ -207,18 +208,30 @@ def _comparisons_table(results: Results, found: tuple[Comparison, ...]) -> Table
     return table
 
 
-def comparison_cells(
-    comparison: Comparison, *, has_unit: bool = True
-) -> tuple[str, str, str, str, str]:
-    """Gain, interval, t, share better off and worst gain, as text."""
+def comparison_cells(comparison: Comparison, *, has_unit: bool = True) -> tuple[str, ...]:
+    """Gain, interval, t, share better off and worst gain, as text.
+
+    Where scores were only seen summed, the share of cases better stands for the last two.
+    """
     headline, low, high = comparison.headline, comparison.low, comparison.high
-    return (
+    overall = (
         gain_text(headline, comparison.gain, has_unit=has_unit),
         interval_text(headline, low, high, has_unit=has_unit),
         MISSING if comparison.t is None else number_text(comparison.t, 1, is_signed=True),
+    )
+    if comparison.is_summed:
+        return (*overall, percent_text(comparison.share_of_episodes_better, 0))
+    return (
+        *overall,
         percent_text(comparison.share_better, 0),
         gain_text(headline, comparison.worst_gain, has_unit=has_unit),
     )
+
+
+def comparison_head(results: Results) -> tuple[str, ...]:
+    """Titles of the cells."""
+    last = ("Cases better",) if results.is_summed else ("Better off", "Worst participant")
+    return ("Gain", "95 % interval", "t", *last)
 
 
 def _score(results: Results, arm: str, column: Column, *, is_best: bool) -> Text:

@@ -33,13 +33,29 @@ def interval_text(
     return _with_unit(headline, ends, has_unit)
 
 
-def comparison_glossary(headline: Headline, n_origins: int) -> tuple[tuple[str, str], ...]:
+def comparison_glossary(
+    headline: Headline, n_origins: int, *, is_summed: bool = False
+) -> tuple[tuple[str, str], ...]:
     """What the columns of a comparison over so many origins mean, by title."""
     gain = (
         "Relative improvement of the federated model over the other arm in the headline score"
         if headline.relative
         else "Headline score of the federated model less that of the other arm, with the sign "
         "turned where smaller scores are better"
+    )
+    participants = (
+        (
+            "Better off",
+            "Share of participants whose own score is better under federated training.",
+        ),
+        ("Worst", "Gain of the participant that fares worst; negative means it is worse off."),
+    )
+    cases = (
+        (
+            "Cases better",
+            "A case is one participant in one test period: the share in which its own score is "
+            "better under federated training.",
+        ),
     )
     return (
         ("Gain", f"{gain}, on the same days and assets. Positive means that federated is better."),
@@ -49,8 +65,7 @@ def comparison_glossary(headline: Headline, n_origins: int) -> tuple[tuple[str, 
             "either way.",
         ),
         ("t", _t_text(n_origins)),
-        ("Better off", "Share of participants whose own score is better under federated training."),
-        ("Worst", "Gain of the participant that fares worst; negative means it is worse off."),
+        *(cases if is_summed else participants),
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from fedtrade.report import page
 from fedtrade.report.arms import ROLE_TITLES, arm_colour, describe_arm, hardest_baseline
 from fedtrade.report.atomic import write_atomically
-from fedtrade.report.comparisons import Comparison, compare, comparisons
-from fedtrade.report.console import comparison_cells
+from fedtrade.report.comparisons import SUMMED_SCORES, Comparison, compare, comparisons
+from fedtrade.report.console import comparison_cells, comparison_head
 from fedtrade.report.gains import comparison_glossary, gain_text
 from fedtrade.report.known_metrics import (
     MISSING,
@@ -114,11 +114,15 @@ def _tiles(results: Results) -> Iterator[tuple[str, str]]:
         title = describe_arm(hardest).title
         text = f"of participants better off than with {title}; the worst: {typographic(worst)}"
         yield percent_text(found.share_better, 0), text
+    elif hardest and found.share_of_episodes_better is not None:
+        title = describe_arm(hardest).title
+        text = f"of cases, one participant in one test period, better than with {title}"
+        yield percent_text(found.share_of_episodes_better, 0), text
 
 
 def _gain_caption(found: Comparison, is_hardest: bool) -> str:
     title = describe_arm(found.against).title
-    _, interval, t, _, _ = comparison_cells(found)
+    _, interval, t, *_ = comparison_cells(found)
     what = f"gain over {title}" + (", the hardest baseline" if is_hardest else "")
     evidence = f"95 %: {interval}; t = {t}" if interval != MISSING else f"t = {t}"
     return f"{what} ({typographic(evidence)})"
@@ -231,8 +235,7 @@ def _gains(results: Results) -> Iterator[str]:
         )
         for comparison in found
     ]
-    head = ["Federated against", "Gain", "95 % interval", "t", "Better off", "Worst participant"]
-    yield page.table(head, rows)
+    yield page.table(["Federated against", *comparison_head(results)], rows)
     svg = to_svg(
         lambda figure: draw_gains(figure.add_subplot(), found),
         width=_WIDTH,
@@ -248,6 +251,10 @@ def _gains(results: Results) -> Iterator[str]:
 
 
 def _participants(results: Results) -> Iterator[str]:
+    if results.is_summed:
+        yield page.element("h2", "Who gains, and who does not")
+        yield page.element("p", SUMMED_SCORES)
+        return
     against = opponents(results)
     if not against:
         return
@@ -365,7 +372,7 @@ def _reading(results: Results) -> Iterator[str]:
     terms = [(known.title, known.explanation) for known in shown if known.explanation]
     if comparisons(results):
         n_origins = len({episode.origin for episode in results.episodes})
-        terms += comparison_glossary(results.headline, n_origins)
+        terms += comparison_glossary(results.headline, n_origins, is_summed=results.is_summed)
     yield page.definitions(terms)
     arms = [(a.title, a.explanation) for a in map(describe_arm, results.arms) if a.explanation]
     if arms:

@@ -11,7 +11,7 @@ from pathlib import Path
 from fedtrade.report.arms import describe_arm
 from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import comparisons
-from fedtrade.report.console import comparison_cells
+from fedtrade.report.console import comparison_cells, comparison_head
 from fedtrade.report.html import method, run_facts
 from fedtrade.report.known_metrics import summary_columns
 from fedtrade.report.results import Results, metric
@@ -100,7 +100,7 @@ def _gains(results: Results) -> list[str]:
     found = comparisons(results)
     if not found:
         return []
-    head = ["Federated against", "Gain", "95 % interval", "t", "Better off", "Worst participant"]
+    head = ["Federated against", *comparison_head(results)]
     rows = [[describe_arm(c.against).title, *comparison_cells(c)] for c in found]
     return ["Positive gains mean that the federated model is better.", _table(head, rows)]
 

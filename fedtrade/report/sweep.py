@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from fedtrade.errors import CheckpointError
 from fedtrade.report import page
 from fedtrade.report.arms import describe_arm, hardest_baseline
 from fedtrade.report.atomic import write_atomically
-from fedtrade.report.comparisons import Comparison, compare
+from fedtrade.report.comparisons import SUMMED_SCORES, Comparison, compare
 from fedtrade.report.console import comparison_cells
 from fedtrade.report.gains import gain_scale, gain_unit
 from fedtrade.report.known_metrics import MISSING, Column, describe
@@ -202,7 +202,21 @@ def _row(name: str, overrides: tuple[tuple[str, str], ...], results: Results) ->
     )
 
 
-def _notes(runs: Iterable[Results]) -> tuple[str, ...]:
+def _notes(runs: Collection[Results]) -> tuple[str, ...]:
+    """What holds for several runs together."""
+    return (*_summed_notes(runs), *_trial_notes(runs))
+
+
+def _summed_notes(runs: Collection[Results]) -> tuple[str, ...]:
+    """Why nobody can be said to be better off, where scores were only seen summed."""
+    n_summed = sum(results.is_summed for results in runs)
+    if not n_summed:
+        return ()
+    which = "every run" if n_summed == len(runs) else f"{n_summed} of {len(runs)} runs"
+    return (f"In {which} columns are empty: {SUMMED_SCORES[0].lower()}{SUMMED_SCORES[1:]}",)
+
+
+def _trial_notes(runs: Collection[Results]) -> tuple[str, ...]:
     """How to read what each run of the trading signal deflated by its own trials alone."""
     n_runs = sum(results.task == "signal" for results in runs)
     if n_runs < 2:
@@ -224,7 +238,10 @@ def _values(row: SweepRow) -> tuple[str, ...]:
 
 def _cells(row: SweepRow) -> tuple[str, ...]:
     c = row.comparison
-    gains = comparison_cells(c) if c else (MISSING,) * len(_COMPARISON_HEAD)
+    gains = comparison_cells(c) if c else ()
+    if c and c.is_summed:
+        gains = gains[:-1]  # the share of cases is no share of participants
+    gains += (MISSING,) * (len(_COMPARISON_HEAD) - len(gains))
     score = row.column.text(row.score)
     if row.score is not None:
         score = f"{score} {row.column.metric.unit}".rstrip()

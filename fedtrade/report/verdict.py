@@ -3,9 +3,15 @@
 from collections.abc import Sequence
 
 from fedtrade.report.arms import describe_arm, hardest_baseline
-from fedtrade.report.comparisons import Comparison, compare, comparisons, participant_gains
+from fedtrade.report.comparisons import (
+    SUMMED_SCORES,
+    Comparison,
+    compare,
+    comparisons,
+    participant_gains,
+)
 from fedtrade.report.gains import gain_text, interval_text
-from fedtrade.report.known_metrics import Column, describe, headline_title
+from fedtrade.report.known_metrics import Column, describe, headline_title, percent_text
 from fedtrade.report.results import Results, metric
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import FEDERATED
@@ -21,7 +27,8 @@ def verdict(results: Results, settings: Settings) -> tuple[str, tuple[str, ...]]
     The verdict says how many participants are better or worse off than with their own tuned
     model, how many could not be scored, and the change against that model and against the hardest
     arm that needs no federation. A change whose interval holds zero is called what it is, within
-    chance. With one participant it says that nothing was federated.
+    chance. With one participant it says that nothing was federated, and where scores were only
+    seen summed it counts nobody.
     """
     against = dict.fromkeys(
         arm for arm in (OWN_MODEL, hardest_baseline(results)) if arm in results.arms
@@ -31,23 +38,39 @@ def verdict(results: Results, settings: Settings) -> tuple[str, tuple[str, ...]]
     if not found:
         return "Nothing to compare: no federated model was scored beside another.", ()
     gains = tuple(participant_gains(results, found[0].against).values())
-    changes = ", ".join(_change(comparison, len(gains)) for comparison in found)
+    n_scored = _n_all(results, settings, gains) if results.is_summed else len(gains)
+    changes = ", ".join(_change(comparison, n_scored) for comparison in found)
     title = headline_title(results.headline)
     title += "," if "," in title else ""
     sentence = f"{_head(results, settings, gains)} {title} {changes}."
-    return sentence, tuple(_notes(results, found, len(gains)))
+    return sentence, tuple(_notes(results, found, n_scored))
 
 
 def _head(results: Results, settings: Settings, gains: Sequence[float]) -> str:
     """Who took part and who is better off, up to the colon or semicolon before the scores."""
     n_there = max((episode.n_participants for episode in results.episodes), default=None)
-    # Everybody is to be scored: in a cold start each is a newcomer in one of the folds.
-    n_all = max(settings.federation.n_participants or 0, n_there or 0, len(gains))
+    n_all = _n_all(results, settings, gains)
     if (n_all if n_there is None else n_there) == 1:
         who = "1 participant" if n_all == 1 else f"1 of {n_all} participants took part"
         return f"{who}: nothing was federated;"
     is_cold_start = settings.federation.setting == "cold_start"
-    return f"{_headcount(gains, n_all, 'newcomer' if is_cold_start else 'participant')}:"
+    who = "newcomer" if is_cold_start else "participant"
+    if results.is_summed:
+        return f"{n_all} {who}s, scored as a sum{_missing_scores(results, n_all)}:"
+    return f"{_headcount(gains, n_all, who)}:"
+
+
+def _n_all(results: Results, settings: Settings, gains: Sequence[float]) -> int:
+    """Everybody is to be scored: in a cold start each is a newcomer in one of the folds."""
+    n_there = max((episode.n_participants for episode in results.episodes), default=0)
+    return max(settings.federation.n_participants or 0, n_there, len(gains))
+
+
+def _missing_scores(results: Results, n_all: int) -> str:
+    """How many scores a sum lacks, of one of each participant at each origin."""
+    n_wanted = n_all * len({episode.origin for episode in results.episodes})
+    n_scored = sum(episode.n_scored or 0 for episode in results.episodes)
+    return f" of {n_scored} of {n_wanted} scores" if n_scored < n_wanted else ""
 
 
 def _headcount(gains: Sequence[float], n_all: int, who: str) -> str:
@@ -98,6 +121,8 @@ def _against(comparison: Comparison, n_participants: int) -> str:
 
 def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -> list[str]:
     notes = []
+    if results.is_summed:
+        notes.append(_summed_note(found[0], n_participants))
     undecided = [_against(c, n_participants) for c in found if not c.is_decided]
     if undecided:
         notes.append(
@@ -121,6 +146,16 @@ def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -
             f"{first.reason.rstrip('.')}."
         )
     return notes
+
+
+def _summed_note(comparison: Comparison, n_participants: int) -> str:
+    if comparison.share_of_episodes_better is None:
+        return SUMMED_SCORES
+    share = percent_text(comparison.share_of_episodes_better, 0)
+    return (
+        f"{SUMMED_SCORES} Of all cases, one participant in one test period, {share} are better off "
+        f"than with {_against(comparison, n_participants)}."
+    )
 
 
 def _is_as_good_a_control(comparison: Comparison) -> bool:
