@@ -19,6 +19,7 @@ from fedtrade.secure.encrypted.scheme import (
     Security,
 )
 from fedtrade.secure.encrypted.schemes import scheme_for, scheme_from
+from fedtrade.secure.encrypted.spares import Spares
 
 __all__ = [
     "MAX_WEIGHT",
@@ -33,6 +34,7 @@ __all__ = [
     "Scheme",
     "Security",
     "SignedDigest",
+    "Spares",
     "check_contribution",
     "contribute",
     "scheme_for",

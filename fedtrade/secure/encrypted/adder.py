@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 from fedtrade.errors import ConfigurationError, ProtocolError, ReplayError, ThresholdError
 from fedtrade.secure.encrypted.child import Child, ChildDied, Limits
 from fedtrade.secure.encrypted.scheme import Scheme, max_weight, n_chunks
+from fedtrade.secure.encrypted.spares import Spares
 
 __all__ = ["CiphertextSum", "EncryptedSum"]
 
@@ -57,6 +58,8 @@ class CiphertextSum:
     checkpoint_every : int
         Contributions after which the partial sum is fetched from the child. No more than these
         are in memory at any time.
+    spares : Spares or None
+        Where the child comes from and goes to; None for one of the sum's own.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class CiphertextSum:
         *,
         limits: Limits | None = None,
         checkpoint_every: int = CHECKPOINT_EVERY,
+        spares: Spares | None = None,
     ) -> None:
         scheme.check_public(public)
         self._scheme, self._public, self._size = scheme, public, size
@@ -80,6 +84,7 @@ class CiphertextSum:
         self._recent: list[_Contribution] = []
         self._weights: dict[int, int] = {}
         self._rejected: dict[int, str] = {}
+        self._spares = spares
         self._child: Child | None = None
         self._n_restarts = 0
 
@@ -141,9 +146,9 @@ class CiphertextSum:
             except ChildDied:
                 self._revive()
         else:
-            self._end()
+            self.end()
             raise ThresholdError("nobody has contributed to the sum.")
-        self._end()
+        self.end()
         return EncryptedSum(tuple(chunks), tuple(self._weights), tuple(self._weights.values()))
 
     def __enter__(self) -> Self:
@@ -157,7 +162,7 @@ class CiphertextSum:
         traceback: TracebackType | None,
     ) -> None:
         """End the child process."""
-        self._end()
+        self.end()
 
     def _check(self, chunks: Sequence[bytes]) -> None:
         expected = n_chunks(self._size, self._scheme.entries)
@@ -199,7 +204,7 @@ class CiphertextSum:
         return self._child
 
     def _start(self) -> Child:
-        child = Child(self._limits)
+        child = Child(self._limits) if self._spares is None else self._spares.take(self._limits)
         parts = [self._public, *self._partial]
         try:
             child.ask("start", {"scheme": dict(self._scheme.fields())}, parts)
@@ -217,7 +222,7 @@ class CiphertextSum:
         """A new child with all that was added; what brings it down again is left out."""
         waiting = list(self._recent)
         while True:
-            self._end()
+            self.end()
             self._n_restarts += 1
             kept: list[_Contribution] = []
             child = self._running()
@@ -237,7 +242,12 @@ class CiphertextSum:
         del self._weights[contribution.number]
         self._rejected[contribution.number] = f"brought down the process that adds ({reason})"
 
-    def _end(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+    def end(self) -> None:
+        """End the child process, or give it back; what is in the sum is lost unless it is closed."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if self._spares is None:
+            child.close()
+        else:
+            self._spares.give_back(child, self._limits)

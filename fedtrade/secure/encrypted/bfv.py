@@ -112,9 +112,14 @@ class BFV:
         return [p.value() for p in sealapi.CoeffModulus.Create(DEGREE, list(self.prime_bits))]
 
     @property
+    def layout_members(self) -> int:
+        """Members times the largest weight."""
+        return self.n_members * scheme.max_weight(self.weighted)
+
+    @property
     def bound(self) -> int:
         """The largest entry of a member."""
-        return scheme.bound(self.modulus, self.n_members, self.weighted)
+        return scheme.bound(self.modulus, self.layout_members)
 
     @property
     def security(self) -> Security:

@@ -70,6 +70,11 @@ class Child:
         """The process's number."""
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs and can be asked."""
+        return self._connection.fileno() >= 0 and self._process.poll() is None
+
     def ask(
         self, what: str, fields: Mapping[str, Any], parts: Sequence[bytes]
     ) -> tuple[dict[str, Any], list[bytes]]:

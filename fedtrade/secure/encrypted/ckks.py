@@ -45,7 +45,7 @@ from fedtrade.secure.encrypted.lattice import (
 )
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
 
-__all__ = ["CKKS", "flooding_deviation"]
+__all__ = ["CKKS", "flooding_deviation", "to_ring"]
 
 SLOTS = DEGREE // 2
 SCALE_BITS = 40
@@ -90,9 +90,15 @@ class CKKS:
         return [p.value() for p in sealapi.CoeffModulus.Create(DEGREE, list(self.prime_bits))]
 
     @property
+    def layout_members(self) -> int:
+        """Members times the largest weight, and a sixteenth for the noise that floods."""
+        n = self.n_members + self.n_members // 16 + 1
+        return n * scheme.max_weight(self.weighted)
+
+    @property
     def bound(self) -> int:
         """The largest entry of a member."""
-        return scheme.bound(self.modulus, self.n_members, self.weighted)
+        return scheme.bound(self.modulus, self.layout_members)
 
     @property
     def member_unit(self) -> float:
@@ -133,7 +139,8 @@ class CKKS:
     def load(self, context: Any, chunk: bytes, n_primes: int) -> Any:
         """TenSEAL's vector of a chunk."""
         read = load_tenseal().ckks_vector_from
-        return load_vector(read, context, chunk, n_primes=n_primes, is_ntt=True)
+        scale = 2.0**SCALE_BITS
+        return load_vector(read, context, chunk, n_primes=n_primes, is_ntt=True, scale=scale)
 
     def encryptor(self, public: bytes) -> "CKKSEncryptor":
         """Of a public key."""
@@ -206,6 +213,14 @@ def flooding_deviation(
     return math.sqrt(12.0 * n_decryptions) * math.pow(2.0, flooding_bits / 2) * norm
 
 
+def to_ring(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The nearest integers of the centred range; what is beyond it goes to its end."""
+    most = CKKS.modulus // 2 - 1
+    # As a real number the end would round to one beyond it.
+    integers = np.clip(np.rint(values), -2.0 * most, 2.0 * most).astype(np.int64)
+    return np.clip(integers, -most, most)
+
+
 class CKKSEncryptor:
     """Encrypts under a public context."""
 
@@ -234,10 +249,10 @@ class CKKSDecryptor:
         for row, chunk in zip(rows, chunks, strict=True):
             self._parameters.check_sum(chunk)
             row[:] = self._parameters.load(self._context, chunk, 1).decrypt()
-        limit = 2.0 ** (MODULUS_BITS - 1)
-        values = np.clip(np.rint(rows / UNIT), -limit, limit)
-        counts = values[:, 0] / self._parameters.bound
-        return OpenedSum(values[:, 1:].reshape(-1)[:size].astype(np.int64), counts)
+        rows /= UNIT
+        # Not clipped: at the limit, garbage would count as all members.
+        counts = rows[:, 0] / self._parameters.bound
+        return OpenedSum(to_ring(rows[:, 1:].reshape(-1)[:size]), counts)
 
 
 class CKKSAccumulator:

@@ -12,12 +12,12 @@ The session is spent with the attempt, whatever comes of it.
 **What this rests on.** The server is assumed to follow the protocol and to be curious, and not to
 work together with the key holder: the two together read everything. The key holder sees ciphertexts
 of sums only, so it cannot tell whether they are the sums of what was signed. A server that makes
-up ciphertexts can do so under the public key: it could multiply one member's ciphertext by a
-plaintext that keeps some slots and clears others, put the right number into the counting slot, and
-have that opened as a sum. Signatures keep it from claiming members that did not contribute, and the
-counting slot catches a sum that is merely one of fewer; neither proves the sum. Against such a
-server take `masked`. Members could likewise send ciphertexts with more noise than is usual; that
-harms the sum, as a wrong value would.
+up ciphertexts can do so under the public key: it could take one member's ciphertext, add what is
+missing to the counting slot (or, where there is room for a product, keep some slots of each member
+and clear others), and have that opened as a sum. The counting slot catches a sum that is merely
+of fewer than is said, and signatures keep the server from claiming members that did not contribute;
+neither proves the sum. Against such a server take `masked`. Members, too, could send ciphertexts
+with more noise than is usual; that harms the sum, as a wrong value would.
 
 With weights a sum that is exact to the last digit shows more of the last digits of members with
 weights that the others' do not share: take weights only as fine as they need to be.
@@ -41,7 +41,7 @@ from fedtrade.errors import (
     ThresholdError,
 )
 from fedtrade.secure.encrypted.child import Child, ChildDied, Limits
-from fedtrade.secure.encrypted.ckks import CKKS, flooding_deviation
+from fedtrade.secure.encrypted.ckks import CKKS, flooding_deviation, to_ring
 from fedtrade.secure.encrypted.contribution import SignedDigest, sign_key, verify_digest
 from fedtrade.secure.encrypted.flooding import gaussian
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Scheme, max_weight, n_chunks
@@ -169,7 +169,7 @@ class KeyHolder:
         self._next_session = session + 1
         self._n_opened += len(chunks)
         opened = self._open(size, chunks)
-        wrong = opened.counts[np.abs(opened.counts - total) > 0.25]
+        wrong = opened.counts[~(np.abs(opened.counts - total) <= 0.25)]  # NaN is wrong too
         if wrong.size:
             raise ProtocolError(
                 f"the sum's ciphertexts count {wrong[0]:.6g}, and {total} is claimed."
@@ -238,15 +238,13 @@ class KeyHolder:
         deviation = flooding_deviation(
             self._scheme, n_contributors, self._most_opened, self._settings.flooding_bits
         )
-        flooded = values + np.rint(gaussian(values.size, deviation))
-        limit = float(self._scheme.modulus // 2)
-        return np.clip(flooded, -limit, limit).astype(np.int64)
+        return to_ring(values + gaussian(values.size, deviation))
 
     def _resume(self, state: Fields) -> None:
         parameters = _parameters(self._scheme)
         if state["scheme"] != parameters:
             raise ConfigurationError(
-                f"the key holder's keys are for {state['scheme']!r}, and the run needs {parameters}."
+                f"the key holder's keys are for {state['scheme']!r}; the run needs {parameters}."
             )
         public, secret = state["public"], state["secret"]
         if not isinstance(public, bytes) or not isinstance(secret, bytes):

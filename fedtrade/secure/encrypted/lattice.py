@@ -49,7 +49,7 @@ def load_tenseal() -> Any:
         return importlib.import_module("tenseal")
     except ImportError as error:
         raise ConfigurationError(
-            "aggregation.scheme: bfv and ckks need TenSEAL; install fedtrade[privacy]."
+            f"aggregation.scheme: bfv and ckks need TenSEAL; install fedtrade[privacy] ({error})."
         ) from error
 
 
@@ -114,8 +114,12 @@ def open_context(
     return context
 
 
-def load_vector(read: Any, context: Any, chunk: bytes, *, n_primes: int, is_ntt: bool) -> Any:
+def load_vector(
+    read: Any, context: Any, chunk: bytes, *, n_primes: int, is_ntt: bool, scale: float = 1.0
+) -> Any:
     """A vector of TenSEAL that is one ciphertext of two polynomials.
+
+    Whatever differs here would make the sum one to which nothing else can be added.
 
     Parameters
     ----------
@@ -125,6 +129,8 @@ def load_vector(read: Any, context: Any, chunk: bytes, *, n_primes: int, is_ntt:
         Of the ciphertext's modulus.
     is_ntt : bool
         Whether its polynomials are stored as their values.
+    scale : float
+        That the ciphertext itself must have, besides what TenSEAL says of it.
 
     Raises
     ------
@@ -134,12 +140,15 @@ def load_vector(read: Any, context: Any, chunk: bytes, *, n_primes: int, is_ntt:
     try:
         vector = read(context, chunk)
         parts = vector.ciphertext()
-        kinds = [(p.size(), p.coeff_modulus_size(), p.is_ntt_form()) for p in parts]
+        kinds = [(p.size(), p.coeff_modulus_size(), p.is_ntt_form(), p.scale) for p in parts]
         hides = not any(part.is_transparent() for part in parts)
     except (ValueError, RuntimeError, TypeError, IndexError) as error:
         raise ProtocolError(f"SEAL refuses the ciphertext: {error}.") from None
-    if kinds != [(2, n_primes, is_ntt)]:
-        raise ProtocolError(f"the ciphertext is not one of 2 polynomials and {n_primes} primes.")
+    if kinds != [(2, n_primes, is_ntt, scale)]:
+        raise ProtocolError(
+            f"the ciphertext is of the kind {kinds}; {[(2, n_primes, is_ntt, scale)]} is expected "
+            "(polynomials, primes, transformed, scale)."
+        )
     if not hides:
         raise ProtocolError("the ciphertext hides nothing: its second polynomial is zero.")
     return vector

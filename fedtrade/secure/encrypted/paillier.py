@@ -41,7 +41,7 @@ def load_phe() -> Any:
         return importlib.import_module("phe")
     except ImportError as error:
         raise ConfigurationError(
-            "aggregation.scheme: paillier needs phe; install fedtrade[paillier]."
+            f"aggregation.scheme: paillier needs phe; install fedtrade[paillier] ({error})."
         ) from error
 
 
@@ -97,9 +97,14 @@ class Paillier:
         return (self.key_bits - 2) // self.entry_bits - 1
 
     @property
+    def layout_members(self) -> int:
+        """Members times the largest weight."""
+        return self.n_members * scheme.max_weight(self.weighted)
+
+    @property
     def bound(self) -> int:
         """The largest entry of a member."""
-        return scheme.bound(self.modulus, self.n_members, self.weighted)
+        return scheme.bound(self.modulus, self.layout_members)
 
     @property
     def security(self) -> Security:

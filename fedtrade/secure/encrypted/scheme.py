@@ -120,7 +120,13 @@ class Scheme(Protocol):
     weighted : bool
         Whether contributions may be multiplied by a weight of up to `MAX_WEIGHT`.
     modulus : int
-        Of the layout, made for `n_members` times the largest weight.
+        Of the layout.
+    layout_members : int
+        That the layout is made for: a member counts as often as its largest weight. What comes
+        out is checked against the most that so many make, so an approximate scheme adds some for
+        its noise.
+    bound : int
+        The largest entry of a member.
     entries : int
         Values a chunk, the counting slot not among them.
     is_exact : bool
@@ -136,6 +142,10 @@ class Scheme(Protocol):
     def weighted(self) -> bool: ...
     @property
     def modulus(self) -> int: ...
+    @property
+    def layout_members(self) -> int: ...
+    @property
+    def bound(self) -> int: ...
     @property
     def entries(self) -> int: ...
     @property
@@ -176,9 +186,9 @@ def max_weight(weighted: bool) -> int:
     return MAX_WEIGHT if weighted else 1
 
 
-def bound(modulus: int, n_members: int, weighted: bool) -> int:
+def bound(modulus: int, layout_members: int) -> int:
     """The largest absolute value of a member's entry for which no sum wraps."""
-    return (modulus - 1) // 2 // (n_members * max_weight(weighted))
+    return (modulus - 1) // 2 // layout_members
 
 
 def check_values(values: NDArray[np.int64], most: int) -> None:

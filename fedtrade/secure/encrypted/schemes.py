@@ -20,7 +20,8 @@ def scheme_for(settings: EncryptedAggregation, n_members: int, *, least_modulus:
     Parameters
     ----------
     least_modulus : int
-        The smallest modulus that the layout can do with; 0 takes the cheapest parameters.
+        The smallest modulus that the layout can do with, as `fedtrade.secure.layout` tells for
+        `n_members` times the largest weight; 0 takes the cheapest parameters.
 
     Raises
     ------
