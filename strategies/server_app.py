@@ -20,10 +20,13 @@ from fedtrade.outcome import EpisodeOutcome, RoundLog
 from fedtrade.report import Progress
 from fedtrade.report.assemble import assemble
 from fedtrade.report.outputs import remove_outputs, write_outputs
-from fedtrade.settings import Settings
+from fedtrade.report.privacy import Traffic, privacy_record
+from fedtrade.secure.statement import KEY_HOLDER, with_scores
+from fedtrade.settings import SUMMED, Settings
 from fedtrade.wire import EpisodeRecord
 from strategies.episode import EpisodeRunner
-from strategies.membership import discover
+from strategies.membership import Membership, discover
+from strategies.metered_grid import MeteredGrid
 from strategies.plan import FINAL_FOLD, plan
 from strategies.preconditions import check_strategy
 from strategies.public_sample import PublicSample
@@ -49,6 +52,7 @@ def run(grid: Grid, settings: Settings) -> None:
     FedtradeError
         If the settings, the data, a checkpoint or the participants do not allow it.
     """
+    grid = MeteredGrid(grid)
     task = build_task(settings)
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
     mode = strategy.trust_mode = trust_mode(settings.aggregation)
@@ -63,6 +67,11 @@ def run(grid: Grid, settings: Settings) -> None:
     )
     check_strategy(strategy, settings, task, len(members.participants))
     members = mode.join(grid, members, federation.reply_timeout_s)
+    statement = with_scores(
+        mode.statement(len(members.participants)),
+        summed=settings.scores == SUMMED,
+        shows_path=settings.evaluation.show_path,
+    )
     episodes = plan(settings, members.calendar, task.horizon_bars)
     # Last, because they replace what an earlier run left: only now can this one begin.
     checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))
@@ -85,11 +94,13 @@ def run(grid: Grid, settings: Settings) -> None:
         runner = EpisodeRunner(
             settings, task, strategy, grid, members, references, on_round, public
         )
-        outcomes = []
+        outcomes: list[EpisodeOutcome] = []
+        is_whole = True
         for episode in episodes:
             n_participants = len(members.participants)
             kept = checkpoints.load(episode) if settings.resume else None
             outcome = kept or EpisodeOutcome(episode, n_participants)
+            is_whole &= kept is None
             progress.episode_started(
                 episode.number, n_participants=n_participants, label=_label(episode)
             )
@@ -99,7 +110,17 @@ def run(grid: Grid, settings: Settings) -> None:
             outcomes.append(outcome)
         progress.finished()
     bar = usual_bar(members.calendar)
-    write_outputs(out, settings, assemble(settings, task, outcomes), outcomes[-1], bar)
+    privacy = privacy_record(statement, _traffic(grid, members), is_whole=is_whole)
+    results = assemble(settings, task, outcomes, privacy)
+    write_outputs(out, settings, results, outcomes[-1], bar)
+
+
+def _traffic(grid: MeteredGrid, members: Membership) -> tuple[Traffic, ...]:
+    """What participants, and a key holder if there is one, sent and received."""
+    traffic = grid.traffic(members.participants)
+    if members.key_holders:
+        traffic += grid.traffic(members.key_holders, KEY_HOLDER)
+    return traffic
 
 
 def _data_hash(settings: Settings) -> str | None:

@@ -408,7 +408,7 @@ def _masked_parameters(
                 "and sum",
             ),
         ]
-    else:
+    elif not parameters.is_complete:
         found.append(
             Parameter(
                 "security_bits",

@@ -35,6 +35,7 @@ from fedtrade.secure.encrypted import (
 from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import sum_layout, training_layout
+from fedtrade.secure.statement import PrivacyStatement, encrypted_statement
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
     CHUNKS,
@@ -95,6 +96,10 @@ class Encrypted(PrivateMode):
         """Also whether a scheme holds the sums of so many."""
         super().check(rule, n_asked, n_liars, n_participants)
         channels(self._encrypted, n_participants)
+
+    def statement(self, n_participants: int) -> PrivacyStatement:
+        """With the schemes that hold the sums of so many."""
+        return encrypted_statement(self._encrypted, n_participants)
 
 
 class EncryptedSums(PrivateSums):

@@ -23,6 +23,7 @@ from fedtrade.secure.masked import CohortSum, MaskedServer
 from fedtrade.secure.masked.degree import graph_parameters
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.payload import sum_layout, training_layout
+from fedtrade.secure.statement import PrivacyStatement, masked_statement
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
     CHECK,
@@ -103,6 +104,11 @@ class Masked(PrivateMode):
         """Whether sums of so many cannot wrap around."""
         sum_layout(self._masked, 1, n_participants)
         training_layout(self._masked, 1, n_participants, by_examples=by_examples)
+
+    def statement(self, n_participants: int) -> PrivacyStatement:
+        """With the graph of masks among so many."""
+        parameters = parameters_of(self._masked, n_participants)
+        return masked_statement(self._masked, n_participants, parameters)
 
     def check_rule(self, rule: RoundRule, n_asked: int, n_liars: int) -> None:
         """Whether the rule withstands so many spoilt groups."""

@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
+from fedtrade.secure.statement import PrivacyStatement
 from fedtrade.wire import SUM
 from strategies.membership import Membership
 from strategies.replies import Refusal
@@ -174,6 +175,16 @@ class TrustMode(ABC):
         ------
         ConfigurationError
             With the numbers.
+        """
+
+    @abstractmethod
+    def statement(self, n_participants: int) -> PrivacyStatement:
+        """Who learns what, among so many that have joined, apart from the evaluation.
+
+        Raises
+        ------
+        ConfigurationError, ThresholdError
+            If the mode cannot be with so many.
         """
 
     # --- joining --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedtrade.secure import PlainAggregation
 from fedtrade.secure.masked.graph import cohorts, permutation
+from fedtrade.secure.statement import PrivacyStatement, plain_statement
 from fedtrade.wire import SUM
 from strategies.answers import read_sums
 from strategies.exchange import ask
@@ -34,7 +35,8 @@ class Plain(TrustMode):
     name = "plain"
 
     def __init__(self, settings: PlainAggregation | None = None) -> None:
-        self._group_size = settings.group_size if settings else None
+        self._settings = settings or PlainAggregation()
+        self._group_size = self._settings.group_size
         self.shows_each = self._group_size is None
 
     def n_rows(self, n_asked: int) -> int:
@@ -53,6 +55,10 @@ class Plain(TrustMode):
             rule.check(n_asked, n_liars)
         else:
             check_groups(rule, n_asked, n_liars, self._group_size)
+
+    def statement(self, n_participants: int) -> PrivacyStatement:
+        """The server learns everything."""
+        return plain_statement(self._settings)
 
     def ask_training(self, content: RecordDict, request: TrainingRequest) -> list[Message]:
         """One message a node; its reply has the update."""

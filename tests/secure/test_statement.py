@@ -60,7 +60,6 @@ def test_masked_shows_the_server_one_sum() -> None:
     assert values(found) == {
         "participants": 10,
         "adversary": "malicious",
-        "security_bits": 40,
         "neighbours": 9,
         "threshold": 7,
         "colluders": 2,
@@ -94,6 +93,7 @@ def test_a_graph_that_is_drawn_leaves_something_to_chance() -> None:
     assert bound.startswith("At most 20 of 100 participants")
     assert "draws" not in bound
     assert "quorum" not in values(found)
+    assert values(found)["security_bits"] == 40
     assert any("semi_honest" in text for text in found.assumptions)
     assert not any("sign two different sets" in text for text in found.broken_by)
 
