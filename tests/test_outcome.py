@@ -5,6 +5,7 @@ import pytest
 
 from fedtrade.errors import CheckpointError
 from fedtrade.outcome import EpisodeOutcome, Failure, RoundLog, from_bytes, to_bytes
+from fedtrade.summed_scores import SummedScores
 from fedtrade.tasks.task import Evaluation, ForecastPath, Model
 from fedtrade.wire import EpisodeRecord
 
@@ -66,9 +67,32 @@ def test_everything_comes_back_bit_for_bit() -> None:
     assert found.evaluations[0].path is None
 
 
+def test_a_sum_of_scores_comes_back_bit_for_bit() -> None:
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 3, size=(1, 2, 2))
+    summed = SummedScores(
+        ("a", "ü"),
+        BARS,
+        3,
+        rng.normal(size=(2, 4)),
+        rng.normal(size=(1, 2, 2)),
+        counts,
+        np.array([0, 2]),
+        np.array([0, 3]),
+    )
+    outcome = EpisodeOutcome(EpisodeRecord(0, 0, 0, 1, 0), 3, summed=summed, is_finished=True)
+    found = from_bytes(to_bytes(outcome)).summed
+    assert found is not None
+    assert (found.arms, found.n_scored) == (("a", "ü"), 3)
+    for name in ("bars", "totals", "daily", "n_known", "n_better", "n_compared"):
+        before, after = getattr(summed, name), getattr(found, name)
+        assert (after.dtype, after.tobytes()) == (before.dtype, before.tobytes())
+
+
 def test_a_new_outcome_comes_back_empty() -> None:
     found = from_bytes(to_bytes(EpisodeOutcome(EpisodeRecord(0, 0, 0, 1, 0), 2)))
     assert (found.shared, found.models, found.rounds, found.evaluations) == ({}, {}, [], {})
+    assert found.summed is None
     assert not found.is_finished
 
 
