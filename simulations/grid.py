@@ -178,12 +178,12 @@ class InProcessGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Replies that are there, in the order in which their messages were sent; each only once.
 
-        Without workers the participants run now. An id that was never sent, or whose reply was
-        pulled before, gives an error reply `MESSAGE_UNAVAILABLE`, as from Flower's SuperLink.
+        Without workers the participants asked run now. An id that was never sent, or whose reply
+        was pulled before, gives an error reply `MESSAGE_UNAVAILABLE`, as from Flower's SuperLink.
         """
-        workers = self._opened()
-        workers.poll()
-        return self._collect(set(message_ids), workers)
+        workers, wanted = self._opened(), set(message_ids)
+        workers.poll(wanted)
+        return self._collect(wanted, workers)
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None

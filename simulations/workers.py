@@ -98,8 +98,8 @@ class Workers(Protocol):
     def wait(self, message_ids: Collection[str], deadline: float | None) -> None:
         """Return when all of `message_ids` are answered, or at the deadline."""
 
-    def poll(self) -> None:
-        """Return at once where work goes on in the background; otherwise do it now."""
+    def poll(self, message_ids: Collection[str]) -> None:
+        """Return at once where work goes on in the background; otherwise answer these now."""
 
     def pop_reply(self, message_id: str) -> Message | None:
         """The reply to a message, once; None while there is none."""
@@ -124,16 +124,22 @@ class InlineWorker:
     def wait(self, message_ids: Collection[str], deadline: float | None) -> None:
         """Answer what is queued, in order; a turn that has begun is never cut short."""
         while self._mail and (deadline is None or time.monotonic() < deadline):
-            message = self._mail.popleft()
-            message_id = message.metadata.message_id
-            node_id = message.metadata.dst_node_id
-            reply, context = self._turn(message, self._contexts.take(node_id))
-            self._contexts.keep(node_id, context)
-            self._replies[message_id] = reply
+            self._answer_next()
 
-    def poll(self) -> None:
-        """Answer everything that is queued."""
-        self.wait((), None)
+    def poll(self, message_ids: Collection[str]) -> None:
+        """Answer what is queued, in order, up to the last of these."""
+        left = {message.metadata.message_id for message in self._mail}.intersection(message_ids)
+        while left:
+            left.discard(self._answer_next())
+
+    def _answer_next(self) -> str:
+        message = self._mail.popleft()
+        message_id = message.metadata.message_id
+        node_id = message.metadata.dst_node_id
+        reply, context = self._turn(message, self._contexts.take(node_id))
+        self._contexts.keep(node_id, context)
+        self._replies[message_id] = reply
+        return message_id
 
     def pop_reply(self, message_id: str) -> Message | None:
         """The reply to a message, once; None while there is none."""
@@ -198,7 +204,7 @@ class WorkerPool:
                 # Not for ever: a signal that another thread received is handled when this one runs.
                 self._changed.wait(min(left or _HEED_SIGNALS_S, _HEED_SIGNALS_S))
 
-    def poll(self) -> None:
+    def poll(self, message_ids: Collection[str]) -> None:
         """Raise what a worker failed of; otherwise do nothing, the workers are busy anyway."""
         with self._changed:
             if self._failure is not None:

@@ -1,6 +1,7 @@
 """Ask several nodes the same thing and read their answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -10,7 +11,12 @@ from numpy.typing import NDArray
 from fedtrade.wire import ARRAYS, CONFIG
 from strategies.replies import Refusal, printable, read_arrays
 
-__all__ = ["Answer", "array_record", "ask", "gather"]
+__all__ = ["Answer", "array_record", "ask", "gather", "receive"]
+
+BATCH = 16
+"""Replies that are asked for at once."""
+PAUSE_S = 0.02
+LONGEST_PAUSE_S = 0.5
 
 
 class Answer(NamedTuple):
@@ -50,6 +56,27 @@ def ask(
         content[name] = record
     messages = [Message(content, node, message_type, ttl=timeout_s) for node in nodes]
     return gather(messages, grid.send_and_receive(messages, timeout=timeout_s), timeout_s)
+
+
+def receive(grid: Grid, messages: Iterable[Message], timeout_s: float | None) -> Iterator[Message]:
+    """Send messages and give each reply when it is there; few of them are in memory at a time.
+
+    It ends when all have answered, or after `timeout_s`.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    waiting = [message_id for message_id in grid.push_messages(messages) if message_id]
+    pause_s = PAUSE_S
+    while waiting:
+        answered: set[str] = set()
+        for first in range(0, len(waiting), BATCH):
+            for reply in grid.pull_messages(waiting[first : first + BATCH]):
+                answered.add(reply.metadata.reply_to_message_id)
+                yield reply
+        waiting = [message_id for message_id in waiting if message_id not in answered]
+        if not waiting or (deadline is not None and time.monotonic() > deadline):
+            return
+        pause_s = PAUSE_S if answered else min(2.0 * pause_s, LONGEST_PAUSE_S)
+        time.sleep(pause_s)
 
 
 def gather(

@@ -4,6 +4,7 @@ A sum takes two exchanges: members upload ciphertexts, and the key holder opens 
 exchanges at the start of a run give everybody the public keys.
 """
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -29,6 +30,7 @@ from fedtrade.secure.encrypted import (
     EncryptedSum,
     Scheme,
     SignedDigest,
+    Spares,
     check_contribution,
     verify_key,
 )
@@ -61,7 +63,7 @@ from fedtrade.secure.wire import (
 from fedtrade.wire import ARRAYS, SECURE
 from strategies.exchange import Answer, array_record, gather
 from strategies.membership import Membership
-from strategies.replies import Refusal, plain_reason, printable, read_arrays
+from strategies.replies import Refusal, plain_reason, printable, read_arms, read_arrays
 from strategies.round_rule import RoundRule
 from strategies.screening import NOT_IN_TIME
 from strategies.trust.private import (
@@ -76,6 +78,9 @@ from strategies.trust.private import (
 )
 
 __all__ = ["Encrypted", "EncryptedSums"]
+
+MOST_KINDS = 3
+"""Sums of different shapes that grow side by side until most members' is known."""
 
 
 class Encrypted(PrivateMode):
@@ -120,6 +125,8 @@ class EncryptedSums(PrivateSums):
         self._keys: dict[str, bytes] = {}
         self._session = -1
         self._kind = TRAINING
+        self._spares = Spares()
+        self._growing: dict[tuple[tuple[int, ...], tuple[str, ...]], CiphertextSum] = {}
 
     # --- joining --------------------------------------------------------------------------------
 
@@ -204,6 +211,7 @@ class EncryptedSums(PrivateSums):
 
     def ask(self, content: RecordDict, asked: Asked) -> list[Message]:
         """One message a member."""
+        self._end_sums()
         self._session += 1
         round_: dict[str, Any] = {
             SESSION: self._session,
@@ -234,7 +242,7 @@ class EncryptedSums(PrivateSums):
                 if read_arrays(reply):
                     raise ProtocolError("nobody asked for the arrays in its reply")
                 shape = read_round(reply, self._session, asked.group_id)
-                uploads[node] = Upload(self._contribution(reply, self._numbers[node]), shape)
+                uploads[node] = self._add(node, reply, shape, asked)
             except (ValueError, SecureAggregationError) as error:
                 refusals.setdefault(node, Refusal(node, printable(str(error))))
         for node in asked.nodes:
@@ -257,32 +265,51 @@ class EncryptedSums(PrivateSums):
     ) -> Opened:
         """Add the ciphertexts as they are, and have the sum opened."""
         refusals: list[Refusal] = []
-        signed: dict[int, SignedDigest] = {}
-        nodes: dict[int, int] = {}
+        signed = {self._numbers[node]: upload.parts for node, upload in uploads.items()}
+        kinds = {(upload.shape, upload.arms) for upload in uploads.values()}
         least = self._settings.min_contributors
         try:
-            with CiphertextSum(
-                self._schemes[self._kind], self._keys[self._kind], layout.size
-            ) as growing:
-                for node, upload in sorted(uploads.items()):
-                    number = self._numbers[node]
-                    try:
-                        growing.add(number, upload.parts.chunks)
-                    except SecureAggregationError as error:
-                        refusals.append(Refusal(node, printable(str(error))))
-                    else:
-                        signed[number], nodes[number] = upload.parts.signed, node
-                if len(signed) < least:
-                    raise ThresholdError(
-                        f"{len(signed)} participants contributed, and no sum of fewer than "
-                        f"aggregation.min_contributors={least} is opened"
-                    )
-                closed = growing.close()
+            if len(signed) < least:
+                raise ThresholdError(
+                    f"{len(signed)} participants contributed, and no sum of fewer than "
+                    f"aggregation.min_contributors={least} is opened"
+                )
+            (kind,) = kinds
+            closed = self._growing[kind].close()
             total = self._opened(grid, closed, signed, layout, ttl_s)
         except FedtradeError as error:
             return Opened([], refusals, printable(str(error)))
-        members = tuple(sorted(nodes[number] for number in closed.numbers))
-        return Opened([GroupTotal(members, total)], refusals)
+        finally:
+            self._end_sums()
+        return Opened([GroupTotal(tuple(sorted(uploads)), total)], refusals)
+
+    def _add(self, node: int, reply: Message, shape: tuple[int, ...], asked: Asked) -> Upload:
+        """Check a contribution and add it at once to those of its shape and arms.
+
+        Raises
+        ------
+        SecureAggregationError
+        """
+        number, arms = self._numbers[node], read_arms(reply)
+        contribution = self._contribution(reply, number)
+        growing = self._growing.get((shape, arms))
+        if growing is None:
+            if len(self._growing) >= MOST_KINDS:
+                raise ProtocolError(
+                    f"its part has the shape {shape}, and {MOST_KINDS} others came before"
+                )
+            by_examples = asked.by_examples if asked.is_training else None
+            size = self.layout(math.prod(shape), by_examples=by_examples).size
+            scheme, key = self._schemes[self._kind], self._keys[self._kind]
+            growing = CiphertextSum(scheme, key, size, spares=self._spares)
+            self._growing[shape, arms] = growing
+        growing.add(number, contribution.chunks)
+        return Upload(contribution.signed, shape, arms)
+
+    def _end_sums(self) -> None:
+        for growing in self._growing.values():
+            growing.end()
+        self._growing = {}
 
     def _contribution(self, reply: Message, number: int) -> Contribution:
         """A member's ciphertexts, signed by it for this sum.

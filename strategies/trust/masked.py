@@ -45,7 +45,7 @@ from fedtrade.secure.wire import (
 from fedtrade.wire import ARRAYS, SECURE
 from strategies.exchange import array_record, gather
 from strategies.membership import Membership
-from strategies.replies import Refusal, printable, read_arrays
+from strategies.replies import Refusal, printable, read_arms, read_arrays
 from strategies.round_rule import RoundRule
 from strategies.screening import NOT_IN_TIME
 from strategies.trust.grouping import check_groups, n_liars_rounded_up
@@ -129,10 +129,13 @@ class MaskedSums(PrivateSums):
 
     def __init__(self, settings: MaskedAggregation) -> None:
         self._settings = settings
+        self.has_groups = settings.group_size is not None
         self._run = os.urandom(16)
         self._numbers: dict[int, int] = {}
         self._nodes: dict[int, int] = {}
         self._server = MaskedServer(settings, self._run, {})
+        self._roster: dict[str, ConfigRecord] = {}
+        self._uninformed: set[int] = set()
         self._session = 0
         self._problem = ""
         self._done: dict[tuple[str, int], set[int]] = {}
@@ -161,8 +164,9 @@ class MaskedSums(PrivateSums):
         self._server = MaskedServer(self._settings, self._run, identities)
         for node in self._numbers:
             refusals += self._take(node, members.answers[node], {PLEDGE: 0})
-        roster = {ROSTER: ConfigRecord({**pack_roster(identities)})}
-        openings = {node: roster | self._opening(number, 0) for node, number in self._each()}
+        self._roster = {ROSTER: ConfigRecord({**pack_roster(identities)})}
+        self._uninformed = set(self._numbers)
+        openings = {node: self._opening(number, 0) for node, number in self._each()}
         refusals += self._exchange(grid, openings, {OPEN: 0}, ttl_s)
         refusals += self._prepare(grid, {}, 0, ttl_s)
         return replace(members, participants=self._numbers, refusals=(*members.refusals, *refusals))
@@ -212,7 +216,7 @@ class MaskedSums(PrivateSums):
                 arrays = read_arrays(reply)
                 if node in members:
                     shape = read_round(reply, self._session, asked.group_id)
-                    uploads[node] = Upload(_words(arrays), shape)
+                    uploads[node] = Upload(_words(arrays), shape, read_arms(reply))
             except (ValueError, SecureAggregationError) as error:
                 refusals.setdefault(node, Refusal(node, printable(str(error))))
                 continue
@@ -312,7 +316,7 @@ class MaskedSums(PrivateSums):
                 totals.append(GroupTotal(nodes, found.total))
             else:
                 reasons.append(found.reason)
-                if self._settings.group_size is not None:
+                if self.has_groups:
                     members = [self._nodes[number] for number in found.members]
                     refusals += lost(members, ThresholdError(found.reason))
             refusals += [Refusal(self._nodes[number], WRONG_SHARES) for number in found.blamed]
@@ -342,7 +346,14 @@ class MaskedSums(PrivateSums):
         stages: Mapping[str, int],
         ttl_s: float | None,
     ) -> list[Refusal]:
-        """Ask nodes for stages and take the answers."""
+        """Ask nodes for stages and take the answers.
+
+        Whoever has not answered yet to the list of public keys gets it along.
+        """
+        asked = {
+            node: {**(self._roster if node in self._uninformed else {}), **records}
+            for node, records in asked.items()
+        }
         messages = [
             Message(RecordDict({ARRAYS: array_record({}), **records}), node, SECURE, ttl=ttl_s)
             for node, records in asked.items()
@@ -351,6 +362,7 @@ class MaskedSums(PrivateSums):
         answers, silent = gather(messages, replies, ttl_s)
         refusals = [Refusal(r.node_id, f"{_names(asked[r.node_id])}: {r.reason}") for r in silent]
         for answer in answers:
+            self._uninformed.discard(answer.node_id)
             wanted = {name: n for name, n in stages.items() if name in asked[answer.node_id]}
             refusals += self._take(answer.node_id, answer.message, wanted)
         return refusals

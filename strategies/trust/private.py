@@ -19,9 +19,9 @@ from fedtrade.secure.payload import SUM as SUM_SEGMENT
 from fedtrade.secure.payload import TrainingMean, training_mean
 from fedtrade.secure.wire import GREETING, IDENTITY, KEY_BYTES, ROUND, SESSION, SHAPE
 from fedtrade.wire import ARRAYS, CONFIG, SUM
-from strategies.exchange import array_record
+from strategies.exchange import array_record, receive
 from strategies.membership import Membership
-from strategies.replies import Refusal, printable, read_arms
+from strategies.replies import Refusal, printable
 from strategies.round_rule import RoundRule
 from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
 
@@ -53,13 +53,16 @@ class Upload(NamedTuple):
     Attributes
     ----------
     parts : Any
-        Masked words, or signed ciphertexts.
+        Masked words, or a signature under ciphertexts that were added already.
     shape : tuple of int
         Of the array in it, as the node says.
+    arms : tuple of str
+        Whose scores are in it, as the node says; none of other sums.
     """
 
     parts: Any
     shape: tuple[int, ...]
+    arms: tuple[str, ...] = ()
 
 
 class GroupTotal(NamedTuple):
@@ -96,9 +99,22 @@ class Asked:
     ttl_s: float | None
     by_examples: bool = False
 
+    @property
+    def is_training(self) -> bool:
+        """Whether updates are asked for, or else parts of a federated sum."""
+        return self.message_type == MessageType.TRAIN
+
 
 class PrivateSums(ABC):
-    """The exchanges that turn contributions into totals of which nobody sees the parts."""
+    """The exchanges that turn contributions into totals of which nobody sees the parts.
+
+    Attributes
+    ----------
+    has_groups : bool
+        Whether there are several totals, some of which can be lost while others are not.
+    """
+
+    has_groups: bool = False
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """See `TrustMode.greeting`."""
@@ -201,7 +217,7 @@ class PrivateMode(TrustMode):
                     self._check_mean(mean)
             except RangeError as error:  # nobody can say who of them lied
                 problem = problem or str(error)
-                refusals += lost(nodes, error)
+                refusals += lost(nodes, error) if self.sums.has_groups else []
                 continue
             if mean is None:
                 problem = problem or "nobody has an example to learn from"
@@ -228,20 +244,19 @@ class PrivateMode(TrustMode):
         refusals: list[Refusal] = []
         for _ in range(MOST_TRIES):
             messages = self.sums.ask(content, asked)
-            replies = list(grid.send_and_receive(messages, timeout=ttl_s))
+            replies = receive(grid, messages, ttl_s)
             summed = self._read_sum(grid, replies, asked)
             refusals += summed.refusals
             if any(ROUND in message.content.config_records for message in messages):
                 break
         return summed._replace(refusals=refusals)
 
-    def _read_sum(self, grid: Grid, replies: Sequence[Message], asked: Asked) -> Summed:
+    def _read_sum(self, grid: Grid, replies: Iterable[Message], asked: Asked) -> Summed:
         uploads, refusals = self.sums.read(replies, asked)
-        said = {r.metadata.src_node_id: read_arms(r) for r in replies if r.has_content()}
-        kinds = Counter((upload.shape, said[node]) for node, upload in uploads.items())
+        kinds = Counter((upload.shape, upload.arms) for upload in uploads.values())
         shape, arms = kinds.most_common(1)[0][0] if kinds else ((1,), ())
         layout = self.sums.layout(int(np.prod(shape)), by_examples=None)
-        others = {node for node in uploads if said[node] != arms}
+        others = {node for node, upload in uploads.items() if upload.arms != arms}
         refusals += [Refusal(node, OTHER_ARMS) for node in sorted(others)]
         uploads = {node: upload for node, upload in uploads.items() if node not in others}
         opened = self._open_fitting(grid, uploads, shape, layout, asked.ttl_s, refusals)
@@ -252,7 +267,7 @@ class PrivateMode(TrustMode):
                 parts.append(layout.decode(total, len(members))[SUM_SEGMENT])
             except RangeError as error:  # nobody can say who of them lied
                 problem = problem or str(error)
-                refusals += lost(members, error)
+                refusals += lost(members, error) if self.sums.has_groups else []
         if not parts:
             reasons = [problem, *(refusal.reason for refusal in refusals), "nobody is there"]
             return Summed(None, refusals, next(filter(None, reasons)))
@@ -297,8 +312,8 @@ class PrivateMode(TrustMode):
 
 
 def lost(nodes: Sequence[int], error: Exception) -> list[Refusal]:
-    """What is to say of everybody in a sum that cannot be used."""
-    return [Refusal(node, printable(f"the sum that it is in: {error}")) for node in nodes]
+    """What is to say of everybody in a group whose sum cannot be used."""
+    return [Refusal(node, printable(f"the sum of its group: {error}")) for node in nodes]
 
 
 def _training(request: TrainingRequest) -> Asked:

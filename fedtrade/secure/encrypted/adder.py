@@ -243,7 +243,7 @@ class CiphertextSum:
         self._rejected[contribution.number] = f"brought down the process that adds ({reason})"
 
     def end(self) -> None:
-        """End the child process, or give it back; what is in the sum is lost unless it is closed."""
+        """End the child process or give it back; a sum that is not closed is lost."""
         child, self._child = self._child, None
         if child is None:
             return
