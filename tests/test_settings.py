@@ -102,6 +102,7 @@ def test_halves_swap_in_a_cold_start() -> None:
         found = [number for number in range(5) if federation.is_newcomer(number, 5, fold)]
         assert found == newcomers
         assert [k for k in range(5) if federation.is_scored(k, 5, fold)] == newcomers
+        assert federation.n_scored(5, fold) == len(newcomers)
         histories = [federation.history_of(number, 5, fold) for number in range(5)]
         assert histories == [60 if number in newcomers else 1000 for number in range(5)]
 
@@ -130,3 +131,19 @@ def test_one_participant_has_nobody_to_join(tiny: Make) -> None:
     values["federation"] |= {"setting": "cold_start", "incumbent_bars": 100, "n_participants": 1}
     with pytest.raises(ConfigurationError, match="n_participants=1 leaves nobody to join"):
         Settings.from_mapping(values)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], "by_participant"),
+        (["aggregation=masked"], "summed"),
+        (["aggregation=encrypted"], "summed"),
+        (["evaluation.scores=summed"], "summed"),
+        (["aggregation=masked", "evaluation.scores=by_participant"], "by_participant"),
+    ],
+)
+def test_scores_are_seen_as_far_as_the_trust_mode_allows(
+    tiny: Make, overrides: list[str], expected: str
+) -> None:
+    assert tiny(*overrides).scores == expected

@@ -1,6 +1,7 @@
 """Two participants, a few bars, numbers that can be redone in the head."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fedtrade.outcome import EpisodeOutcome, Failure, RoundLog
 from fedtrade.report.assemble import assemble
 from fedtrade.report.results import Results, metric
 from fedtrade.settings import Settings
+from fedtrade.summed_scores import read_score_total, score_part
 from fedtrade.tasks.task import Evaluation, ForecastPath, Headline, Score
 from fedtrade.wire import EpisodeRecord
 
@@ -284,3 +286,83 @@ def test_equal_weights_in_a_cold_start_are_noted(overrides: list[str], is_noted:
 def test_nothing_scored_is_refused(settings: Settings) -> None:
     with pytest.raises(ValueError, match="no episode was scored"):
         run(settings, [episode(0, -1, 0, {})])
+
+
+# --- scores that are only seen summed -----------------------------------------------------------
+
+
+def summed(task: Any, outcome: EpisodeOutcome) -> EpisodeOutcome:
+    """The same episode as it is known where only the sum of its evaluations is."""
+    evaluations = outcome.evaluations.values()
+    if not evaluations:
+        return outcome
+    arms = next(iter(evaluations)).arms
+    bars = np.unique(np.concatenate([e.bars for e in evaluations]))
+    total = np.sum([score_part(e, task, bars) for e in evaluations], axis=0)
+    scores = read_score_total(
+        total, task, arms=arms, models=(), bars=bars, n_least=1, n_most=len(evaluations)
+    )
+    return replace(outcome, evaluations={}, summed=scores)
+
+
+def random_episodes(n_participants: int = 5, n_origins: int = 3) -> list[EpisodeOutcome]:
+    """A cold start: even participants are scored in one fold, odd ones in the other."""
+    rng = np.random.default_rng(0)
+    outcomes = []
+    for number in range(2 * n_origins):
+        origin, fold = 10 * (number // 2), number % 2
+        scored = {}
+        for k in range(fold, n_participants, 2):
+            daily = rng.uniform(1.0, 3.0, size=(3, int(rng.integers(6, 9))))
+            daily[:, rng.random(daily.shape[1]) < 0.2] = np.nan
+            daily[:, 0] = 1.0
+            rows = dict(zip(("fhs", "local_tuned", "federated"), daily.tolist(), strict=True))
+            scored[k] = evaluation(origin + 1, rows)
+        outcomes.append(episode(number, fold, origin, scored))
+    return [*outcomes, episode(2 * n_origins, -1, 10 * n_origins, {})]
+
+
+@pytest.mark.parametrize("headline", [LOSS, PROFIT])
+def test_a_sum_of_scores_says_the_same_of_everybody(settings: Settings, headline: Headline) -> None:
+    task: Any = FakeTask(headline)
+    outcomes = random_episodes()
+    apart = assemble(settings, task, outcomes)
+    together = assemble(settings, task, [summed(task, outcome) for outcome in outcomes])
+    assert (apart.scores, together.scores) == ("by_participant", "summed")
+    assert together.participants == ()
+    hidden = ("share_better_vs", "worst_gain_vs")
+    for key, value in apart.index.items():
+        if key[3] == "all" and not key[1].startswith(hidden):
+            assert together.index[key] == pytest.approx(value, rel=1e-12), key
+    extra = {name for _, name, _, _ in together.index.keys() - apart.index.keys()}
+    assert extra == {f"share_of_episodes_better_vs:{arm}" for arm in ("fhs", "local_tuned")}
+    assert apart.series.daily is not None
+    assert together.series.daily is not None
+    assert together.series.daily.bars == apart.series.daily.bars
+    for arm, scores in apart.series.daily.scores.items():
+        assert together.series.daily.scores[arm] == pytest.approx(scores, rel=1e-12)
+    assert together.episodes == apart.episodes
+    assert [e.n_scored for e in together.episodes] == [3, 2] * 3
+
+
+def test_cases_are_participants_in_single_episodes(settings: Settings) -> None:
+    """Participant 0 is better off in its first episode alone, 1 in both: 3 cases of 4."""
+    task: Any = FakeTask()
+    outcomes = [
+        episode(0, 0, 0, {0: evaluation(1, {"local_tuned": [4, 4], "federated": [2, 4]})}),
+        episode(1, 1, 0, {1: evaluation(1, {"local_tuned": [4, 2], "federated": [3, 2]})}),
+        episode(2, 0, 2, {0: evaluation(3, {"local_tuned": [4, 4], "federated": [9, 9]})}),
+        episode(3, 1, 2, {1: evaluation(3, {"local_tuned": [2, 2], "federated": [1, 2]})}),
+    ]
+    results = assemble(settings, task, [summed(task, outcome) for outcome in outcomes])
+    assert gain(results, "share_of_episodes_better_vs") == 0.75
+    assert gain(results, "share_better_vs") is None
+    assert gain(run(settings, outcomes), "share_of_episodes_better_vs") is None
+
+
+def test_scores_in_the_clear_are_noted_where_updates_are_not(settings: Settings) -> None:
+    outcome = episode(0, 0, 0, {0: evaluation(1, {"local_tuned": [4, 4], "federated": [2, 4]})})
+    shown = compose(["aggregation=masked", "evaluation.scores=by_participant"])
+    for run_settings, is_noted in ((settings, False), (shown, True)):
+        said = "in the clear (evaluation.scores=by_participant), in spite of aggregation=masked"
+        assert any(said in note for note in run(run_settings, [outcome]).notes) == is_noted
