@@ -26,7 +26,7 @@ from fedtrade.wire import (
     seconds_of,
 )
 from strategies.answers import finished_sum, read_evaluations
-from strategies.exchange import Answer, array_record, ask
+from strategies.exchange import Answer, array_record, ask, receive
 from strategies.membership import Membership
 from strategies.plan import FINAL_FOLD, episode_calendar
 from strategies.public_sample import PublicSample
@@ -120,9 +120,7 @@ class EpisodeRunner:
         arrays = array_record(_shared_arrays(outcome, calendar) | {VECTOR: model.vector})
         config = ConfigRecord(dict(outcome.episode.to_config()))
         messages = self.strategy.configure_train(number, arrays, config, self.grid)
-        replies = self.grid.send_and_receive(
-            messages, timeout=self.settings.federation.reply_timeout_s
-        )
+        replies = receive(self.grid, messages, self.settings.federation.reply_timeout_s)
         aggregate, _ = self.strategy.aggregate_train(number, replies)
         report = self.strategy.last_round
         if aggregate is not None:
