@@ -247,3 +247,25 @@ def content() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def make_content() -> Callable[..., dict[str, Any]]:
     return risk_content
+
+
+def summed_content(content: dict[str, Any]) -> dict[str, Any]:
+    """The same run where scores were only seen summed; in 61 % of cases federated is better."""
+    metrics = [m for m in content["metrics"] if m["participant"] == "all"]
+    cases = [
+        m | {"metric": m["metric"].replace("share_better", "share_of_episodes_better")}
+        for m in metrics
+        if m["metric"].startswith("share_better_vs:")
+    ]
+    hidden = ("share_better_vs:", "worst_gain_vs:")
+    metrics = [m for m in metrics if not m["metric"].startswith(hidden)]
+    metrics += [case | {"value": 0.61} for case in cases]
+    series = content["series"] | {"path": None}
+    verdict = f"10 newcomers, scored as a sum:{content['verdict'].split(':')[1]}"
+    changed = {"scores": "summed", "verdict": verdict, "metrics": metrics, "series": series}
+    return content | changed
+
+
+@pytest.fixture(scope="session")
+def summed() -> Results:
+    return parse_results(summed_content(risk_content()))

@@ -79,3 +79,12 @@ def test_colours_stand_out_from_their_ground() -> None:
         light = (1.05) / (_luminance(colour.light) + 0.05)
         dark = (_luminance(colour.dark) + 0.05) / (_luminance(PAPER.dark) + 0.05)
         assert min(light, dark) > 3.0, colour
+
+
+def test_of_a_sum_cases_are_known_and_nobody(summed: Results) -> None:
+    found = compare(summed, "local_tuned")
+    assert found.is_summed
+    assert (found.share_better, found.worst_gain) == (None, None)
+    assert found.share_of_episodes_better == 0.61
+    assert found.is_decided
+    assert participant_gains(summed, "local_tuned") == {}

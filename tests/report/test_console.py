@@ -169,3 +169,15 @@ def test_nothing_recorded_prints_the_verdict(content: dict[str, Any]) -> None:
     console = screen(200)
     print_results(parse_results(content), console)
     assert shown(console).strip() == content["verdict"]
+
+
+def test_a_sum_of_scores_has_cases_instead_of_participants(summed: Results) -> None:
+    console = screen()
+    print_results(summed, console)
+    _, against = shown(console).split("the best of a column")
+    assert "cases better" in against
+    assert "better off" not in against
+    assert "worst" not in against
+    row = next(line for line in against.splitlines() if "HAR-mix-t6 <" in line)
+    assert row.split()[-2:] == ["61", "%"]
+    assert max(len(line.rstrip()) for line in shown(console).splitlines()) <= 100

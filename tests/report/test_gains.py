@@ -64,3 +64,9 @@ def test_the_glossary_says_what_a_gain_is() -> None:
 def test_the_glossary_bounds_t_by_the_number_of_origins(n_origins: int, said: str) -> None:
     """The bounds are the 97.5 % quantiles of published tables of Student's t."""
     assert re.search(said, dict(comparison_glossary(RELATIVE, n_origins))["t"])
+
+
+def test_the_glossary_of_a_sum_says_what_a_case_is() -> None:
+    terms = dict(comparison_glossary(RELATIVE, 8, is_summed=True))
+    assert "one participant in one test period" in terms["Cases better"]
+    assert {"Better off", "Worst"}.isdisjoint(terms)

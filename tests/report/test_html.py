@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fedtrade.errors import OutputError
+from fedtrade.report.comparisons import SUMMED_SCORES
 from fedtrade.report.html import report, write_report
 from fedtrade.report.page import typographic
 from fedtrade.report.results import Results, parse_results
@@ -217,3 +218,15 @@ def test_importing_the_report_does_not_import_matplotlib() -> None:
     code = "import sys, fedtrade.report; sys.exit('matplotlib' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_of_a_sum_of_scores_a_sentence_says_what_nobody_knows(summed: Results) -> None:
+    document = report(summed)
+    _, text = check(document)
+    section = text[text.index("Who gains, and who does not") :]
+    assert SUMMED_SCORES in section
+    assert document.count("<svg ") == 3  # neither participants nor a path
+    assert "Worst participant" not in text
+    assert "Better off" not in text
+    assert "61 % of cases, one participant in one test period, better than with HAR-mix-t6" in text
+    assert "A case is one participant in one test period" in text

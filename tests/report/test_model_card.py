@@ -49,3 +49,10 @@ def test_a_run_without_metrics_has_a_card(content: dict[str, Any]) -> None:
 def test_the_card_is_written(results: Results, tmp_path: Path) -> None:
     write_model_card(results, tmp_path / "MODEL_CARD.md", model_file="m.safetensors")
     assert "m.safetensors" in (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_a_card_of_a_sum_of_scores_has_cases_instead_of_participants(summed: Results) -> None:
+    card = model_card(summed)
+    head = "| Federated against | Gain | 95 % interval | t | Cases better |"
+    assert f"{head}\n| --- | ---: | ---: | ---: | ---: |\n" in card
+    assert "| HAR-mix-t6 | +1.6 % | +0.5 to +2.7 % | +2.9 | 61 % |" in card

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from fedtrade.errors import CheckpointError
+from fedtrade.report.comparisons import SUMMED_SCORES
 from fedtrade.report.results import Results, parse_results, write_results
 from fedtrade.report.settings_text import data_source, find_setting, flatten
 from fedtrade.report.sweep import (
@@ -152,3 +153,19 @@ def test_settings_by_dotted_key() -> None:
     assert find_setting(settings, "a") == 1
     assert find_setting(settings, "d") == [3]
     assert find_setting(settings, "nothing") is None
+
+
+def test_a_sweep_says_why_columns_of_summed_scores_are_empty(
+    runs: dict[str, Results], summed: Results
+) -> None:
+    sweep = gather(runs | {"summed": summed})
+    assert sweep.notes == (f"In 1 of 4 runs columns are empty: s{SUMMED_SCORES[1:]}",)
+    assert gather({"a": summed, "b": summed}).notes[0].startswith("In every run columns are empty")
+    (row,) = (r for r in csv.DictReader(io.StringIO(sweep_csv(sweep))) if r["run"] == "summed")
+    assert (row["share_better"], row["worst_gain"]) == ("", "")
+    console = Console(file=io.StringIO(), width=200)
+    print_sweep(sweep, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    (line,) = (line for line in lines if line.strip().startswith("summed"))
+    assert line.split()[-2:] == ["n/a", "n/a"]
+    assert sweep.notes[0] in " ".join(" ".join(lines).split())

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from conf import compose
-from fedtrade.report.results import Episode, Headline, Results, parse_results
+from fedtrade.report.comparisons import SUMMED_SCORES
+from fedtrade.report.results import Episode, Headline, Metric, Results, parse_results
 from fedtrade.report.verdict import verdict
 from fedtrade.settings import Settings
 
@@ -261,3 +262,54 @@ def test_a_control_that_does_as_well_is_noted(
         "than the control Frozen + nowcast" in note for note in notes(results, cold_start)
     )
     assert said_so == is_noted
+
+
+# --- scores that are only seen summed -----------------------------------------------------------
+
+
+def summed(n_scored: tuple[int, ...], share: float | None = 0.6) -> Results:
+    """A cold start of ten, two folds an origin, of whom so many are scored in each episode."""
+    results = results_of(CLEAR, [])
+    episodes = tuple(
+        Episode(
+            episode=k,
+            fold=k % 2,
+            origin=f"200{k // 2}-03-02",
+            test_end=f"200{k // 2}-05-20",
+            n_participants=10,
+            n_scored=n,
+        )
+        for k, n in enumerate(n_scored)
+    )
+    name = "share_of_episodes_better_vs:local_tuned"
+    cases = () if share is None else (Metric(arm="federated", metric=name, value=share),)
+    return Results.model_validate(
+        {
+            **results.model_dump(),
+            "scores": "summed",
+            "episodes": episodes,
+            "metrics": (*results.metrics, *cases),
+        }
+    )
+
+
+def test_a_sum_of_scores_counts_nobody(cold_start: Settings) -> None:
+    results = summed((5, 5, 5, 5))
+    assert said(results, cold_start, 10) == (
+        "10 newcomers, scored as a sum: 1 % VaR pinball -3.1 % against their own tuned model "
+        "(t = 4.9), -3.0 % against EWMA-t6 (t = 3.2)."
+    )
+    assert notes(results, cold_start) == (
+        f"{SUMMED_SCORES} Of all cases, one participant in one test period, 60 % are better off "
+        "than with their own tuned model.",
+    )
+
+
+def test_scores_that_a_sum_lacks_are_counted(cold_start: Settings) -> None:
+    assert said(summed((5, 4, 5, 3)), cold_start, 10).startswith(
+        "10 newcomers, scored as a sum of 17 of 20 scores: "
+    )
+
+
+def test_where_no_case_can_be_told_the_note_is_shorter(same_history: Settings) -> None:
+    assert notes(summed((10, 10), share=None), same_history)[0] == SUMMED_SCORES
