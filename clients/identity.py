@@ -8,7 +8,16 @@ from flwr.app import ConfigRecord, Context, Message
 
 from fedtrade.errors import ConfigurationError, ProtocolError, SignatureError
 from fedtrade.secure.masked import IdentityKey
-from fedtrade.secure.wire import BY_EXAMPLES, GREETING, IDENTITY, N_MEMBERS, ROUND, RUN
+from fedtrade.secure.wire import (
+    BY_EXAMPLES,
+    GREETING,
+    IDENTITY,
+    N_MEMBERS,
+    PROTOCOL_VERSION,
+    ROUND,
+    RUN,
+    VERSION,
+)
 
 __all__ = ["check_roster", "own_bytes", "own_identity", "read_round", "read_run"]
 
@@ -86,11 +95,17 @@ def read_run(message: Message) -> bytes:
     ProtocolError
         If the message is no greeting of a private mode.
     """
-    run = message.content.config_records.get(GREETING, ConfigRecord()).get(RUN)
+    greeting = message.content.config_records.get(GREETING, ConfigRecord())
+    run, version = greeting.get(RUN), greeting.get(VERSION)
     if not isinstance(run, bytes):
         raise ProtocolError(
             "the server does not say which run this is, and this participant's settings want "
             "private sums: give all the same settings."
+        )
+    if version != PROTOCOL_VERSION:
+        raise ProtocolError(
+            f"the server speaks version {version!r} of private sums, and this participant version "
+            f"{PROTOCOL_VERSION}: install the same fedtrade everywhere."
         )
     return run
 

@@ -30,6 +30,7 @@ __all__ = [
     "N_MEMBERS",
     "OPEN",
     "PLEDGE",
+    "PROTOCOL_VERSION",
     "REFUSED",
     "ROSTER",
     "ROUND",
@@ -41,6 +42,7 @@ __all__ = [
     "SIZE",
     "UNMASK",
     "UPLOAD",
+    "VERSION",
     "WORDS",
     "pack_roster",
     "unpack_roster",
@@ -70,6 +72,7 @@ SIZE = "size"
 REFUSED = "refused"
 
 RUN = "run"
+VERSION = "version"
 SESSION = "session"
 IDENTITY = "identity"
 N_MEMBERS = "n-members"
@@ -78,6 +81,8 @@ SHAPE = "shape"
 WORDS = "words"
 
 KEY_BYTES = 32
+PROTOCOL_VERSION = 1
+"""Of the messages here; parties of other versions cannot work together."""
 
 
 def pack_roster(identities: Mapping[int, bytes]) -> dict[str, bytes]:

@@ -44,7 +44,6 @@ from fedtrade.secure.wire import (
     CIPHERTEXTS,
     DECRYPT,
     DIGEST,
-    GREETING,
     HOLDER,
     KEY,
     KIND,
@@ -53,7 +52,6 @@ from fedtrade.secure.wire import (
     REFUSED,
     ROSTER,
     ROUND,
-    RUN,
     SESSION,
     SIGNATURE,
     SIZE,
@@ -73,6 +71,7 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
+    greeting,
     read_identity,
     read_round,
 )
@@ -132,7 +131,7 @@ class EncryptedSums(PrivateSums):
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """The run's name."""
-        return {GREETING: ConfigRecord({RUN: self._run})}
+        return greeting(self._run)
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Let the key holder make keys, and give the public ones to all members.

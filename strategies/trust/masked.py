@@ -27,14 +27,12 @@ from fedtrade.secure.statement import PrivacyStatement, masked_statement
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
     CHECK,
-    GREETING,
     N_MEMBERS,
     OPEN,
     PLEDGE,
     REFUSED,
     ROSTER,
     ROUND,
-    RUN,
     SESSION,
     SHARE,
     UNMASK,
@@ -56,6 +54,7 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
+    greeting,
     lost,
     read_identity,
     read_round,
@@ -144,7 +143,7 @@ class MaskedSums(PrivateSums):
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """The run's name, and what the first sum begins with."""
-        return {GREETING: ConfigRecord({RUN: self._run}), PLEDGE: ConfigRecord({SESSION: 0})}
+        return greeting(self._run) | {PLEDGE: ConfigRecord({SESSION: 0})}
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Take the participants' public keys and set up the first sum."""
@@ -255,7 +254,7 @@ class MaskedSums(PrivateSums):
             refusals += self._check(grid, session, ttl_s)
         unmasking = {} if self._problem else self._unmasking(session)
         refusals += self._prepare(grid, unmasking, session + 1, ttl_s)
-        totals = [] if self._problem else self._totals(session, refusals)
+        totals = [] if self._problem else self._totals(session, set(uploads), refusals)
         self._server.forget(session)
         self._session += 1
         return Opened(totals, refusals, self._problem)
@@ -308,7 +307,9 @@ class MaskedSums(PrivateSums):
         stages = {UNMASK: upcoming - 1, SHARE: upcoming, PLEDGE: upcoming + 1}
         return self._exchange(grid, asked, stages, ttl_s)
 
-    def _totals(self, session: int, refusals: list[Refusal]) -> list[GroupTotal]:
+    def _totals(
+        self, session: int, uploaded: set[int], refusals: list[Refusal]
+    ) -> list[GroupTotal]:
         totals, reasons = [], []
         for found in self._server.sums(session):
             if isinstance(found, CohortSum):
@@ -317,8 +318,8 @@ class MaskedSums(PrivateSums):
             else:
                 reasons.append(found.reason)
                 if self.has_groups:
-                    members = [self._nodes[number] for number in found.members]
-                    refusals += lost(members, ThresholdError(found.reason))
+                    members = {self._nodes[number] for number in found.members}
+                    refusals += lost(sorted(members & uploaded), ThresholdError(found.reason))
             refusals += [Refusal(self._nodes[number], WRONG_SHARES) for number in found.blamed]
         self._problem = "; ".join(reasons)
         return totals

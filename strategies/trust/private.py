@@ -17,7 +17,17 @@ from fedtrade.secure import PrivateAggregation
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import SUM as SUM_SEGMENT
 from fedtrade.secure.payload import TrainingMean, training_mean
-from fedtrade.secure.wire import GREETING, IDENTITY, KEY_BYTES, ROUND, SESSION, SHAPE
+from fedtrade.secure.wire import (
+    GREETING,
+    IDENTITY,
+    KEY_BYTES,
+    PROTOCOL_VERSION,
+    ROUND,
+    RUN,
+    SESSION,
+    SHAPE,
+    VERSION,
+)
 from fedtrade.wire import ARRAYS, CONFIG, SUM
 from strategies.exchange import array_record, receive
 from strategies.membership import Membership
@@ -32,6 +42,7 @@ __all__ = [
     "PrivateMode",
     "PrivateSums",
     "Upload",
+    "greeting",
     "lost",
     "read_identity",
     "read_round",
@@ -324,6 +335,11 @@ def _training(request: TrainingRequest) -> Asked:
         request.ttl_s,
         request.by_examples,
     )
+
+
+def greeting(run: bytes) -> dict[str, ConfigRecord]:
+    """The record that begins a run of private sums, for everybody in it."""
+    return {GREETING: ConfigRecord({RUN: run, VERSION: PROTOCOL_VERSION})}
 
 
 def read_identity(answer: Message) -> bytes:
