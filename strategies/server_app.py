@@ -94,13 +94,11 @@ def run(grid: Grid, settings: Settings) -> None:
         runner = EpisodeRunner(
             settings, task, strategy, grid, members, references, on_round, public
         )
-        outcomes: list[EpisodeOutcome] = []
-        is_whole = True
+        outcomes = []
         for episode in episodes:
             n_participants = len(members.participants)
             kept = checkpoints.load(episode) if settings.resume else None
             outcome = kept or EpisodeOutcome(episode, n_participants)
-            is_whole &= kept is None
             progress.episode_started(
                 episode.number, n_participants=n_participants, label=_label(episode)
             )
@@ -110,7 +108,9 @@ def run(grid: Grid, settings: Settings) -> None:
             outcomes.append(outcome)
         progress.finished()
     bar = usual_bar(members.calendar)
-    privacy = privacy_record(statement, _traffic(grid, members), is_whole=is_whole)
+    # What was sent before an interruption nobody has counted.
+    traffic = _traffic(grid, members)
+    privacy = privacy_record(statement, traffic, is_whole=not settings.resume)
     results = assemble(settings, task, outcomes, privacy)
     write_outputs(out, settings, results, outcomes[-1], bar)
 

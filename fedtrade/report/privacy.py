@@ -92,7 +92,7 @@ class Privacy(_Record):
     ----------
     traffic : tuple of Traffic
     traffic_is_whole : bool
-        False if the run was resumed, and exchanges before that are not counted.
+        False if the run was asked to resume: what was sent before is not counted.
     """
 
     mode: str

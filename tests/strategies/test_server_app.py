@@ -19,6 +19,8 @@ from fedtrade.components import factory
 from fedtrade.errors import CheckpointError, DataError, FedtradeError
 from fedtrade.model_file import read_model
 from fedtrade.models import Linear
+from fedtrade.report import read_results
+from fedtrade.report.privacy import Privacy
 from fedtrade.settings import Settings
 from fedtrade.tasks.risk import Risk
 from simulations.grid import simulate
@@ -52,7 +54,16 @@ def _run(settings: Settings, client_app: ClientApp | None = None) -> Results:
         results.pop(key)
     for entry in results["rounds"]:
         entry.pop("seconds")
+    for key in ("traffic", "traffic_is_whole"):
+        results["privacy"].pop(key)
     return results
+
+
+def _privacy(settings: Settings) -> Privacy:
+    """What a finished run says of who learned what."""
+    found = read_results(Path(settings.out) / "results.json").privacy
+    assert found is not None
+    return found
 
 
 def _value(results: Results, arm: str, metric: str, participant: str = "all") -> float:
@@ -138,6 +149,25 @@ def test_a_run_leaves_its_files(settings: Settings, results: Results) -> None:
     assert stored.trained_until == "2000-06-30"
 
 
+def test_a_plain_round_is_one_exchange(settings: Settings, results: Results) -> None:
+    """Two rounds and two sums in each of three episodes, of which two are scored."""
+    privacy = _privacy(settings)
+    assert results["privacy"]["mode"] == "plain"
+    assert any("each participant's update" in each.what for each in privacy.learns)
+    assert any("scores of each model" in each.what for each in privacy.learns)
+    counts = {found.kind: (found.n_times, found.n_exchanges) for found in privacy.traffic}
+    assert counts == {
+        "joining": (1, 1),
+        "sum": (6, 6),
+        "training": (6, 6),
+        "evaluation": (2, 2),
+        "run": (1, 15),
+    }
+    by_kind = {found.kind: found for found in privacy.traffic}
+    assert by_kind["training"].mean_bytes_up > 6 * 17 * 4, "six updates of 17 parameters"
+    assert privacy.traffic_is_whole
+
+
 # --- what a run computes, without the slow parts ------------------------------------------------
 
 
@@ -211,6 +241,41 @@ def test_newcomers_alone_are_scored_in_a_cold_start(tiny: Make) -> None:
     assert per_participant == {"all", "0", "1", "2", "3"}
 
 
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize(
+    ("aggregation", "joining", "each"),
+    [
+        (["aggregation=masked"], 3, 3),
+        (["aggregation=masked", "aggregation.adversary=semi_honest"], 3, 2),
+        pytest.param(["aggregation=encrypted"], 3, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_private_modes_take_the_exchanges_that_they_promise(
+    tiny: Make, aggregation: list[str], joining: int, each: int
+) -> None:
+    settings = tiny(*aggregation, "evaluation.n_origins=1", "federation.rounds=2")
+    _run(settings)
+    privacy = _privacy(settings)
+    counts = {
+        found.kind: (found.n_times, found.n_exchanges)
+        for found in privacy.traffic
+        if found.party == "participants"
+    }
+    assert counts == {
+        "joining": (1, joining),
+        "sum": (4, 4 * each),
+        "training": (4, 4 * each),
+        "evaluation": (1, each),
+        "run": (1, joining + 9 * each),
+    }
+    learned = " ".join(found.what for found in privacy.learns if found.party == "server")
+    assert "each participant's update" not in learned
+    assert "sums of all participants' scores" in learned
+    holders = [found for found in privacy.traffic if found.party == "key holder"]
+    assert bool(holders) == (privacy.mode == "encrypted")
+    assert all(found.mean_bytes_up > 0 for found in holders)
+
+
 # --- interruption and resumption ----------------------------------------------------------------
 
 
@@ -253,6 +318,9 @@ def test_a_resumed_run_gives_the_numbers_of_an_unbroken_one(
             _run(settings)
     assert not (Path(settings.out) / "results.json").exists()
     assert _run(settings.model_copy(update={"resume": True})) == reference[1]
+    resumed, whole = (_privacy(each) for each in (settings, reference[0]))
+    assert not resumed.traffic_is_whole
+    assert resumed.traffic[-1].n_exchanges <= whole.traffic[-1].n_exchanges
 
 
 # Whatever remembers something, each with what it remembers.
