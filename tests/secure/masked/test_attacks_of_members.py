@@ -22,6 +22,8 @@ from fedtrade.secure.masked.statements import (
     CIPHERTEXT_BYTES,
     advert_statement,
     pledge_statement,
+    survivors_digest,
+    survivors_statement,
 )
 from tests.secure.masked.driver import KEYS, RUN, STAGES, Play, settings, total, words
 
@@ -343,6 +345,23 @@ def test_too_few_of_the_committee_sign() -> None:
     assert "5 of the committee have signed" in found.reason
     with pytest.raises(ProtocolError, match="no part in opening"):
         play.server.unmask_request(0, 1)
+
+
+def test_only_survivors_of_the_committee_sign() -> None:
+    """Not one whose words never came, however well it signs."""
+    play = Play(N, settings())
+    play.until("upload", vectors=VECTORS, gone={"upload": {4}})
+    play.server.close_uploads(0)
+    cohort = play.server._session(0).cohorts[0].cohort
+    left = np.array([n for n in range(N) if n != 4], dtype=np.int64)
+    digest = survivors_digest(RUN, 0, play.server._session(0).seed, cohort.index, left)
+    for number, is_taken in ((4, False), (5, True)):
+        fields = {"signature": KEYS[number].sign(survivors_statement(RUN, 0, number, digest))}
+        if is_taken:
+            play.server.checked(0, number, fields)
+        else:
+            with pytest.raises(ProtocolError, match="4 is not of the committee"):
+                play.server.checked(0, number, fields)
 
 
 def test_too_few_upload() -> None:

@@ -98,6 +98,17 @@ def test_different_members_are_shown_different_survivors() -> None:
     refuses(play, SignatureError, match, rest[0], lambda c: c.unmask(0, fields))
 
 
+def test_a_signer_holds_to_what_it_signed() -> None:
+    """Were all others of the committee on the server's side, with a quorum for another set."""
+    play = play_until("upload")
+    play.server.close_uploads(0)
+    signed(play, list(range(N)), [1])
+    without = list(range(1, N))
+    fields = {**unmask_fields(play, 1, without), **signed(play, without, without[1:])}
+    match = "not those that member 1 signed"
+    refuses(play, SignatureError, match, 1, lambda c: c.unmask(0, fields))
+
+
 def test_a_signature_is_counted_twice() -> None:
     play = play_until("upload")
     play.server.close_uploads(0)

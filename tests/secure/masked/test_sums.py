@@ -137,6 +137,26 @@ def test_a_sparse_graph(adversary: str, n: int) -> None:
     assert (found.total == total(vectors, found.members)).all()
 
 
+def test_a_member_without_enough_neighbours_is_left_out() -> None:
+    """It would refuse to upload, and nobody could take its neighbours' masks with it off."""
+    weak = {"security_bits": 4, "correctness_bits": 3, "colluding_share": 0.0}
+    play = Play(40, settings(adversary="semi_honest", dropout_share=0.02, **weak))
+    play.until("open")
+    play.server.adverts(0, 0)
+    (server,) = play.server._session(0).cohorts
+    near = server.cohort.neighbours(7)
+    lost = set(near[: len(near) - server.threshold + 1].tolist())
+    for stage in ("share", "upload", "unmask"):
+        if stage == "unmask":
+            play.server.close_uploads(0)
+        play.stage(stage, vectors=(vectors := words(40)), gone=lost)
+    assert not {7, *lost}.intersection(play.server.members(0))
+    (found,) = play.server.sums(0)
+    if isinstance(found, CohortSum):
+        assert set(found.members) == set(play.server.members(0))
+        assert (found.total == total(vectors, found.members)).all()
+
+
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_groups_are_summed_apart(adversary: str) -> None:
     vectors = words(17)
