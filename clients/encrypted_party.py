@@ -4,6 +4,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
 
+from clients.contributed import note_contribution
 from clients.identity import check_roster, own_bytes, own_identity, read_round, read_run
 from clients.party import Outgoing, Party
 from fedtrade.errors import ProtocolError, ReplayError
@@ -120,7 +121,7 @@ class EncryptedParty(Party):
     def _contribute(
         self, message: Message, kind: str, words: NDArray[np.int64], shape: tuple[int, ...]
     ) -> Outgoing:
-        read_round(message)
+        note_contribution(message, self._context)
         session = message.content.config_records[ROUND].get(SESSION)
         last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
         if not isinstance(session, int) or not isinstance(last, int) or session <= last:

@@ -7,6 +7,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
 
+from clients.contributed import note_contribution
 from clients.identity import check_roster, own_bytes, own_identity, read_round, read_run
 from clients.party import Outgoing, Party
 from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
@@ -141,6 +142,7 @@ class MaskedParty(Party):
         values: Mapping[str, NDArray[np.float64]],
         shape: tuple[int, ...],
     ) -> Outgoing:
+        note_contribution(message, self._context)
         words = layout.encode(values)
         session, fields = _session(message.content.config_records[UPLOAD])
         client = self._client()
@@ -174,7 +176,9 @@ class MaskedParty(Party):
     def _learn(self, roster: Mapping[int, bytes]) -> None:
         """Keep the others' public keys; they are known once and for all of a run."""
         if ROSTER in self._context.state:
-            raise SignatureError("the server wants to replace the participants' public keys.")
+            if roster != self._roster():
+                raise SignatureError("the server wants to replace the participants' public keys.")
+            return  # the answer to the message that had it first was lost
         check_roster(roster, self._number, own_identity(self._context), self._settings.identities)
         self._context.state[ROSTER] = ConfigRecord({**pack_roster(roster)})
 
