@@ -29,6 +29,7 @@ from fedtrade.report.known_metrics import (
     percent_text,
     summary_columns,
 )
+from fedtrade.report.privacy import Privacy, by_party, traffic_text
 from fedtrade.report.results import Results
 from fedtrade.tasks.task import FEDERATED
 
@@ -167,6 +168,8 @@ def print_results(results: Results, console: Console | None = None) -> None:
     found = comparisons(results)
     if found:
         console.print(_comparisons_table(results, found))
+    if results.privacy is not None:
+        console.print(_privacy_table(results.privacy))
     for note in results.notes:
         console.print(Text(f"Note: {note}", style="yellow"))
     console.print(Text(results.verdict, style="bold"))
@@ -205,6 +208,18 @@ def _comparisons_table(results: Results, found: tuple[Comparison, ...]) -> Table
         if comparison.against == hardest:
             name.append(" <", style="bold")
         table.add_row(name, *comparison_cells(comparison, has_unit=not unit))
+    return table
+
+
+def _privacy_table(privacy: Privacy) -> Table:
+    caption = f"{traffic_text(privacy)} Who could learn more is in the report.".strip()
+    table = _table(f"Who learns what (trust mode {privacy.mode})", caption)
+    table.add_column("who", no_wrap=True)
+    table.add_column("learns", overflow="fold", max_width=MAX_WIDTH - 20)
+    shown = ""
+    for party, what in ((each.party, each.what) for each in by_party(privacy)):
+        table.add_row("" if party == shown else Text(party), Text(what))
+        shown = party
     return table
 
 

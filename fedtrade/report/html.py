@@ -33,6 +33,7 @@ from fedtrade.report.plots import (
     draw_score_difference,
     opponents,
 )
+from fedtrade.report.privacy_section import privacy_section
 from fedtrade.report.results import Results, metric
 from fedtrade.report.settings_text import data_source, find_setting
 from fedtrade.report.theme import to_svg
@@ -76,6 +77,7 @@ def report(results: Results) -> str:
         _over_time,
         _training,
         _failures,
+        _privacy,
         _every_metric,
         _reading,
     )
@@ -347,6 +349,12 @@ def _failures(results: Results) -> Iterator[str]:
     left = len(results.failures) - _MAX_FAILURES
     if left > 0:
         yield page.element("p", f"{left:,} more are in results.json.", "muted")
+
+
+def _privacy(results: Results) -> Iterator[str]:
+    if results.privacy is not None:
+        yield page.element("h2", "Who learns what")
+        yield from privacy_section(results.privacy)
 
 
 def _every_metric(results: Results) -> Iterator[str]:

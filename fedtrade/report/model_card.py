@@ -14,7 +14,9 @@ from fedtrade.report.comparisons import comparisons
 from fedtrade.report.console import comparison_cells, comparison_head
 from fedtrade.report.html import method, run_facts
 from fedtrade.report.known_metrics import summary_columns
+from fedtrade.report.privacy import traffic_text
 from fedtrade.report.results import Results, metric
+from fedtrade.secure.statement import SERVER
 
 _USES = {
     "risk": "Forecasts of value at risk and expected shortfall of the next bar, by asset.",
@@ -71,6 +73,7 @@ def model_card(results: Results, *, model_file: str = "model.safetensors") -> st
         *_gains(results),
         "## Method",
         "\n\n".join(method(results)),
+        *_privacy(results),
         "## Limits",
         _list((*map(_plain, results.notes), *limits)),
         "## How to load it",
@@ -103,6 +106,19 @@ def _gains(results: Results) -> list[str]:
     head = ["Federated against", *comparison_head(results)]
     rows = [[describe_arm(c.against).title, *comparison_cells(c)] for c in found]
     return ["Positive gains mean that the federated model is better.", _table(head, rows)]
+
+
+def _privacy(results: Results) -> list[str]:
+    privacy = results.privacy
+    if privacy is None:
+        return []
+    learned = "; ".join(each.what for each in privacy.learns if each.party == SERVER)
+    text = (
+        f"Trained with the trust mode {privacy.mode}. In training the server learned "
+        f"{learned}. {' '.join(privacy.broken_by[:1])} {traffic_text(privacy)} The whole statement "
+        "is in the report and in results.json."
+    )
+    return ["## Who learned what", _plain(text)]
 
 
 def _loading(model_file: str) -> str:

@@ -70,6 +70,8 @@ dl {
 }
 dt { color: var(--muted); }
 dd { margin: 0; overflow-wrap: anywhere; }
+ul.sentences { margin: 8px 0; padding-left: 20px; max-width: 84ch; }
+ul.sentences li { margin: 4px 0; text-wrap: pretty; }
 details { margin: 14px 0; }
 summary { cursor: pointer; color: var(--federated); font-size: 15px; }
 pre {

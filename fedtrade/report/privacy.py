@@ -5,18 +5,21 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fedtrade.secure.statement import PrivacyStatement
+from fedtrade.secure.statement import PARTICIPANTS, PrivacyStatement
 
 __all__ = [
     "KIND_TITLES",
+    "TRAFFIC_HEAD",
     "Learned",
     "Parameter",
     "Privacy",
     "Traffic",
+    "by_party",
     "bytes_text",
+    "parameter_text",
     "privacy_record",
-    "traffic_head",
     "traffic_rows",
+    "traffic_text",
 ]
 
 Count = Annotated[int, Field(ge=0)]
@@ -35,6 +38,17 @@ KIND_TITLES: Final = {
     EVALUATION: "An evaluation",
     RUN: "The whole run",
 }
+
+TRAFFIC_HEAD: Final = (
+    "",
+    "Times",
+    "Exchanges",
+    "To each",
+    "From each",
+    "Most to one",
+    "Most from one",
+)
+"""Columns of `traffic_rows`."""
 
 
 class _Record(BaseModel):
@@ -122,9 +136,21 @@ def privacy_record(
     )
 
 
-def traffic_head() -> tuple[str, ...]:
-    """Columns of `traffic_rows`."""
-    return ("", "times", "exchanges", "to each", "from each", "most to one", "most from one")
+def by_party(privacy: Privacy) -> list[Learned]:
+    """What each party learns, party after party."""
+    parties = list(dict.fromkeys(each.party for each in privacy.learns))
+    return sorted(privacy.learns, key=lambda each: parties.index(each.party))
+
+
+def parameter_text(value: int | float | str) -> str:
+    """Numbers with thousands separated, or of three digits."""
+    match value:
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.3g}"
+        case _:
+            return value
 
 
 def traffic_rows(privacy: Privacy, party: str) -> list[tuple[str, ...]]:
@@ -145,6 +171,23 @@ def traffic_rows(privacy: Privacy, party: str) -> list[tuple[str, ...]]:
         times = "" if found.kind in (RUN, JOINING) else f"{found.n_times:,}"
         rows.append((title, times, exchanges, *(bytes_text(size / n) for size in sizes)))
     return rows
+
+
+def traffic_text(privacy: Privacy) -> str:
+    """What a round of training and the whole run took, in one line; empty if nothing was counted.
+
+    Of participants.
+    """
+    found = {row[0]: row for row in traffic_rows(privacy, PARTICIPANTS)}
+    parts = []
+    for kind in (TRAINING, RUN):
+        if (row := found.get(KIND_TITLES[kind])) is not None:
+            title, _, exchanges, down, up, *_ = row
+            plural = "" if exchanges == "1" else "s"
+            parts.append(
+                f"{title}: {exchanges} exchange{plural}, {down} to each and {up} from each"
+            )
+    return ". ".join(parts) + "." if parts else ""
 
 
 def bytes_text(size: float) -> str:

@@ -165,7 +165,7 @@ def test_users_names_are_no_markup(content: dict[str, Any]) -> None:
 
 
 def test_nothing_recorded_prints_the_verdict(content: dict[str, Any]) -> None:
-    content["metrics"], content["notes"] = [], []
+    content["metrics"], content["notes"], content["privacy"] = [], [], None
     console = screen(200)
     print_results(parse_results(content), console)
     assert shown(console).strip() == content["verdict"]
@@ -181,3 +181,17 @@ def test_a_sum_of_scores_has_cases_instead_of_participants(summed: Results) -> N
     row = next(line for line in against.splitlines() if "HAR-mix-t6 <" in line)
     assert row.split()[-2:] == ["61", "%"]
     assert max(len(line.rstrip()) for line in shown(console).splitlines()) <= 100
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_privacy_statement_fits(results: Results, width: int) -> None:
+    """Five thousand bytes down and seven thousand up each time; eight episodes of ten rounds."""
+    console = screen(width)
+    print_results(results, console)
+    lines = shown(console).splitlines()
+    assert all(len(line.rstrip()) <= width for line in lines)
+    text = " ".join(" ".join(lines).split())
+    assert "Who learns what (trust mode masked)" in text
+    assert "the sum of the updates of all participants" in text
+    assert "A round of training: 3 exchanges, 5 kB to each and 7 kB from each." in text
+    assert "each participant's update" not in text

@@ -230,3 +230,33 @@ def test_of_a_sum_of_scores_a_sentence_says_what_nobody_knows(summed: Results) -
     assert "Better off" not in text
     assert "61 % of cases, one participant in one test period, better than with HAR-mix-t6" in text
     assert "A case is one participant in one test period" in text
+
+
+def test_the_report_says_who_learns_what(results: Results) -> None:
+    _, text = check(report(results))
+    assert "Who learns what Trust mode masked, in this run." in text
+    assert "the sum of the updates of all participants in each round" in text
+    assert "The server together with 3 of the 9 neighbours of a participant" in text
+    assert "threshold 3 shares that open a secret (t)" in text
+    assert "A round of training 80 3 5 kB 7 kB 6 kB 8 kB" in text
+    assert "The whole run 3 5 kB" in text
+    assert "was resumed" not in text
+
+
+def test_a_resumed_run_says_that_not_all_was_counted(content: dict[str, Any]) -> None:
+    content["privacy"]["traffic_is_whole"] = False
+    _, text = check(report(parse_results(content)))
+    assert "The run was resumed: what was sent before the interruption is not counted." in text
+
+
+def test_a_statement_without_numbers_has_no_empty_tables(content: dict[str, Any]) -> None:
+    content["privacy"] |= {"parameters": [], "traffic": [], "mode": NASTY}
+    _, text = check(report(parse_results(content)))
+    assert "Exchanges" not in text
+    assert "Meaning" not in text
+
+
+def test_results_without_a_statement_have_no_such_section(content: dict[str, Any]) -> None:
+    content["privacy"] = None
+    _, text = check(report(parse_results(content)))
+    assert "Who learns what" not in text

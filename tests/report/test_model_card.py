@@ -56,3 +56,16 @@ def test_a_card_of_a_sum_of_scores_has_cases_instead_of_participants(summed: Res
     head = "| Federated against | Gain | 95 % interval | t | Cases better |"
     assert f"{head}\n| --- | ---: | ---: | ---: | ---: |\n" in card
     assert "| HAR-mix-t6 | +1.6 % | +0.5 to +2.7 % | +2.9 | 61 % |" in card
+
+
+def test_the_card_says_who_learned_what(results: Results) -> None:
+    text = model_card(results)
+    assert "## Who learned what" in text
+    assert "Trained with the trust mode masked. In training the server learned the sum of" in text
+    assert "The server together with 3 of the 9 neighbours" in text
+    assert "A round of training: 3 exchanges, 5 kB to each and 7 kB from each." in text
+
+
+def test_a_card_without_a_statement_says_nothing_of_it(content: dict[str, Any]) -> None:
+    content["privacy"] = None
+    assert "Who learned what" not in model_card(parse_results(content))

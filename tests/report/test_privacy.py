@@ -3,11 +3,11 @@
 import pytest
 
 from fedtrade.report.privacy import (
+    TRAFFIC_HEAD,
     Privacy,
     Traffic,
     bytes_text,
     privacy_record,
-    traffic_head,
     traffic_rows,
 )
 from fedtrade.secure import PlainAggregation
@@ -52,7 +52,7 @@ def test_rows_are_of_one_time_and_one_party() -> None:
     training, run = traffic_rows(privacy, "participants")
     assert training == ("A round of training", "10", "3", "200 B", "1.23 kB", "400 B", "5 kB")
     assert run == ("The whole run", "", "30", "2 kB", "12.3 kB", "4 kB", "50 kB")
-    assert len(training) == len(traffic_head())
+    assert len(training) == len(TRAFFIC_HEAD)
     assert len(traffic_rows(privacy, "key holder")) == 1
 
 
