@@ -238,8 +238,9 @@ class MaskedClient:
         for number, advert, pair in zip(neighbours.tolist(), adverts, shares, strict=True):
             secret = own.agree(advert[KEY_BYTES : 2 * KEY_BYTES].tobytes(), owner=number)
             ends = sorted((self._number, number))
-            key = derive(secret, context("channel", self._run, session, *ends) + seed)
+            key = derive(secret, context("channel", self._run, session, *ends))
             channel_keys.append(key)
+            # The seed goes with it: only members that drew the same graph read each other's shares.
             sealed = AESGCM(key).encrypt(_direction(self._number), pair.tobytes(), seed)
             ciphertexts.append(sealed)
         memory.seed = seed

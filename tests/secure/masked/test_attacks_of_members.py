@@ -148,8 +148,10 @@ def test_strangers_are_refused() -> None:
     with pytest.raises(ProtocolError, match="99 has not pledged"):
         play.server.opened(0, 99, {})
     play.stage("open")
-    play.stage("share")
+    play.stage("share", gone=[5])
     play.server.participants(0)
+    with pytest.raises(ProtocolError, match="member 5 has dealt no shares"):
+        play.server.uploaded(0, 5, VECTORS[0])
     for number in (99, 3):
         with pytest.raises(ProtocolError, match=f"member {number} has no part"):
             play.server.uploaded(0, number, VECTORS[0])
@@ -364,10 +366,18 @@ def test_only_survivors_of_the_committee_sign() -> None:
                 play.server.checked(0, number, fields)
 
 
-def test_too_few_upload() -> None:
+@pytest.mark.parametrize(
+    ("lost", "match"),
+    [
+        (10, "sum 0 cannot be had: 2 members are left"),
+        (5, "sum 0 cannot be had: [67] neighbours of member .* are left, and its secret needs"),
+    ],
+)
+def test_too_few_upload(lost: int, match: str) -> None:
     play = Play(N, settings())
-    with pytest.raises(ThresholdError, match="sum 0 cannot be had: 2 members are left"):
-        play.sum(VECTORS, gone={"upload": set(range(10))})
+    with pytest.raises(ThresholdError, match=match):
+        play.sum(VECTORS, gone={"upload": set(range(lost))})
+    assert not any(stage == "check" for _, stage, _ in play.sent)
 
 
 @pytest.mark.parametrize("kind", ["ciphertexts", "commitment"])

@@ -14,6 +14,8 @@ from fedtrade.errors import (
     ThresholdError,
 )
 from fedtrade.secure.masked import CohortSum, MaskedClient
+from fedtrade.secure.masked.beacon import seed
+from fedtrade.secure.masked.cohort import draw_cohorts
 from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.masked.packing import pack_numbers
 from fedtrade.secure.masked.statements import ADVERT_BYTES
@@ -236,6 +238,30 @@ def test_members_are_shown_different_pledges() -> None:
     play.stage("share", gone=[0])
     refused = {n for (_, stage, n) in play.refused if stage == "share"}
     assert refused == set(range(1, N))
+
+
+def test_members_are_shown_different_nonces() -> None:
+    """Who drew another graph deals shares that nobody reads."""
+    play = play_until("open")
+    fields = dict(play.server.adverts(0, 9))
+    other = _without(fields, 8)
+    other |= {"silent": pack_numbers([8]), "commitments": play.server._session(0).pledges[8]}
+    members = np.array([*range(8), 9], dtype=np.int64)
+    drawn = seed(RUN, 0, members, other["nonces"])
+    (cohort,) = draw_cohorts(play.settings, N, drawn, members)
+    near = cohort.neighbours(9).tolist()
+    other["adverts"] = b"".join(play.server._session(0).adverts[n] for n in near)
+    dealt = play.client(9).share(0, other)["ciphertexts"]
+    play.stage("share")
+    play.stage("upload", vectors=VECTORS)
+    play.stage("check")
+    asked = dict(play.server.unmask_request(0, 2))
+    at = 84 * play.server._session(0).cohorts[0].cohort.neighbours(2).tolist().index(9)
+    own = 84 * near.index(2)
+    sealed = asked["ciphertexts"]
+    asked["ciphertexts"] = sealed[:at] + dealt[own : own + 84] + sealed[at + 84 :]
+    answer = play.act(2, lambda c: c.unmask(0, asked))
+    assert answer["dealers"] == pack_numbers([n for n in range(N) if n not in (2, 9)])
 
 
 def test_strangers_are_among_the_members() -> None:

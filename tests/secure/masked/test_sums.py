@@ -152,9 +152,9 @@ def test_a_member_without_enough_neighbours_is_left_out() -> None:
         play.stage(stage, vectors=(vectors := words(40)), gone=lost)
     assert not {7, *lost}.intersection(play.server.members(0))
     (found,) = play.server.sums(0)
-    if isinstance(found, CohortSum):
-        assert set(found.members) == set(play.server.members(0))
-        assert (found.total == total(vectors, found.members)).all()
+    assert isinstance(found, CohortSum)
+    assert set(found.members) == set(play.server.members(0))
+    assert (found.total == total(vectors, found.members)).all()
 
 
 @pytest.mark.parametrize("adversary", ADVERSARIES)
