@@ -6,7 +6,7 @@ difference.
 
 from typing import Any
 
-from flwr.app import ConfigRecord, Context, Message
+from flwr.app import ConfigRecord, Context, Message, MessageType
 
 from fedtrade.errors import ReplayError
 from fedtrade.wire import CONFIG, SUM_NAME
@@ -27,7 +27,8 @@ def note_contribution(message: Message, context: Context) -> None:
     """
     config = message.content.config_records.get(CONFIG, ConfigRecord())
     episode = config.get(EPISODE, 0)
-    number = config.get(ROUND_NUMBER, 0)
+    is_round = message.metadata.message_type == MessageType.TRAIN
+    number = config.get(ROUND_NUMBER, 0) if is_round else 0  # sums have no number to tell them by
     what = f"{message.metadata.message_type} {config.get(SUM_NAME, '')!s} {number!s}"
     kept: Any = context.state.get(STATE, ConfigRecord({EPISODE: 0, DONE: []}))
     if not isinstance(episode, int) or episode < kept[EPISODE]:

@@ -35,8 +35,8 @@ class Cast:
         Raises
         ------
         ConfigurationError
-            If the attack is none, its share is less than one participant, or it poisons data of a
-            task that cannot be poisoned.
+            If the attack is none, its share is less than one participant, it poisons data of a
+            task that cannot be poisoned, or it rewrites replies that hide what is in them.
         """
         if settings.attack is None:
             return None
@@ -49,6 +49,7 @@ class Cast:
                 f"use attack.share={1 / n_participants:.4f} or more, or attack=none."
             )
         cast = cls(attack, attackers)
+        _check_trust_mode(attack, settings)
         if cast.poisons_data and settings.task.target != _RISK:
             raise ConfigurationError(
                 f"{settings.attack.target} poisons training examples of task=risk only, not of "
@@ -69,6 +70,27 @@ class Cast:
         log(INFO, "%s: the participants that lie are %s", type(self.attack).__name__, numbers)
         rule = known_rule(settings.strategy, settings.seed)
         return AttackedGrid(grid, self.attack, self.attackers, seed=settings.seed, aggregate=rule)
+
+
+def _check_trust_mode(attack: Attack, settings: Settings) -> None:
+    """Refuse an attack on what stands in replies where only sums are seen."""
+    mode, name = settings.aggregation.mode, type(attack).__name__
+    if mode == "plain":
+        return
+    remedy = (
+        "attack participants' data (label_flip, backdoor), or study liars in random groups with "
+        "aggregation=plain aggregation.group_size=M, whose rows are the same"
+    )
+    if not isinstance(attack.played, DataAttack):
+        raise ConfigurationError(
+            f"{name} rewrites the updates in liars' replies, and with aggregation={mode} there are "
+            f"none to be seen: {remedy}."
+        )
+    if attack.claimed_examples is not None:
+        raise ConfigurationError(
+            f"attack.claimed_examples={attack.claimed_examples} rewrites a number in liars' "
+            f"replies, and with aggregation={mode} it is not to be seen: {remedy}."
+        )
 
 
 def _check_poison(attack: DataAttack) -> None:

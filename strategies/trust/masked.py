@@ -159,6 +159,13 @@ class MaskedSums(PrivateSums):
             else:
                 identities[number] = key
         self._numbers = {n: k for n, k in members.participants.items() if k in identities}
+        if len(identities) < self._settings.min_contributors:
+            reasons = [*(r.reason for r in refusals), *(r.reason for r in members.refusals), ""]
+            raise ThresholdError(
+                f"{len(identities)} of {len(members.participants)} participants can join masked "
+                f"sums, and aggregation.min_contributors={self._settings.min_contributors}: give "
+                f"all the same settings. {reasons[0]}".rstrip()
+            )
         self._nodes = {number: node for node, number in self._numbers.items()}
         self._server = MaskedServer(self._settings, self._run, identities)
         for node in self._numbers:

@@ -1,0 +1,14 @@
+"""A market of nine participants, an asset each."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fedtrade.settings import Settings
+from tests.strategies.trust.federation import composer
+
+
+@pytest.fixture(scope="session")
+def nine(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
+    """Makes settings from Hydra overrides, the task first if it is another than risk."""
+    return composer(tmp_path_factory, 9)
