@@ -114,7 +114,7 @@ def _privacy(results: Results) -> list[str]:
         return []
     learned = "; ".join(each.what for each in privacy.learns if each.party == SERVER)
     text = (
-        f"Trained with the trust mode {privacy.mode}. In training the server learned "
+        f"Trained with the trust mode {privacy.mode}. In this run the server learned "
         f"{learned}. {' '.join(privacy.broken_by[:1])} {traffic_text(privacy)} The whole statement "
         "is in the report and in results.json."
     )

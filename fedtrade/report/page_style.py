@@ -51,11 +51,12 @@ thead th {
   color: var(--muted); font-weight: 500; font-size: 13px; line-height: 1.3; vertical-align: bottom;
   border-bottom: 1px solid var(--muted);
 }
-tbody th { font-weight: 400; }
+tbody th { font-weight: 400; vertical-align: top; }
 tr.ours th, tr.ours td { background: var(--panel); }
 tr.ours th { font-weight: 650; }
 td.best { font-weight: 700; color: var(--bound); }
 td.text, th.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+td.text { vertical-align: top; }
 .dot { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 9px; }
 .role { color: var(--muted); font-size: 13px; margin-left: 8px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 13px; color: var(--muted); }

@@ -50,8 +50,9 @@ UNCHECKED: Final = (
 )
 DIFFERENCING: Final = (
     "Two sums of the same data that differ by one participant show its part to whoever sees both. "
-    "Updates are new in each round; the parts of federated sums hardly change from one episode to "
-    "the next, so a participant that is missing in one of them can be read off the others."
+    "Nobody adds to a round or sum twice in a run. Yet parts of federated sums hardly change from "
+    "one episode, or one run, to the next: what a participant adds that is missing in one of them "
+    "can be read off the others."
 )
 FEW_HOLDERS: Final = (
     "Whoever has nothing to add sends zeros: what only a few participants hold, such as a certain "
@@ -281,8 +282,10 @@ def with_scores(statement: PrivacyStatement, *, summed: bool, shows_path: bool) 
         )
     whose = {
         "each participant": "each participant's part of the sums of scores, which it adds itself",
-        "all participants": "sums of all participants' scores of each model, also by day",
-        "each group": "each group's sums of scores of each model, also by day",
+        "all participants": "sums of all participants' scores of each model, also by day, and how "
+        "many are better off",
+        "each group": "each group's sums of scores of each model, also by day, and how many are "
+        "better off",
     }
     return replace(statement, learns=(*statement.learns, Learned(SERVER, whose[statement.seen])))
 
