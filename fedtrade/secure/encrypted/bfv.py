@@ -26,7 +26,7 @@ from fedtrade.secure.encrypted import scheme
 from fedtrade.secure.encrypted.checks import check_size, check_tenseal_vector
 from fedtrade.secure.encrypted.lattice import (
     DEGREE,
-    add_vectors,
+    WeightedSum,
     ciphertext_content,
     lattice_keys,
     lattice_security,
@@ -230,22 +230,19 @@ class BFVAccumulator:
 
     def __init__(self, parameters: BFV, context: Any) -> None:
         self._parameters, self._context = parameters, context
-        self._total: list[Any] = []
+        self._sum = WeightedSum()
 
     def add(self, chunks: Sequence[bytes], weight: int) -> None:
         """Add `weight` times a contribution."""
         for chunk in chunks:
             self._parameters.check_fresh(chunk)
-        vectors = [self._parameters.load(self._context, chunk) for chunk in chunks]
-        if weight != 1:
-            for vector in vectors:
-                vector.mul_([weight] * DEGREE)
-        self._total = add_vectors(self._total, vectors)
+        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], weight)
 
     def restore(self, chunks: Sequence[bytes]) -> None:
         """Go on from an earlier total."""
-        self._total = [self._parameters.load(self._context, chunk) for chunk in chunks]
+        self._sum = WeightedSum()
+        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], 1)
 
     def total(self) -> list[bytes]:
         """The chunks of the sum so far."""
-        return [vector.serialize() for vector in self._total]
+        return [vector.serialize() for vector in self._sum.total()]

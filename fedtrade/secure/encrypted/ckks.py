@@ -2,11 +2,14 @@
 
 Cheon, Kim, Kim and Song (2017), https://eprint.iacr.org/2016/421, in SEAL by way of TenSEAL. One
 ciphertext holds 4096 reals. Integers v of the layout's ring travel as v * 2^-43, so that the
-largest sum is 2^18 at a scale of 2^40, the most that a modulus of 60 bits holds. Without weights
-the primes are [60, 60] bits; with one weight [60, 40, 60], whose middle prime takes the weight's
-scale back. (TenSEAL takes that prime for 2^40; the weight makes up for the difference, of 3e-8.)
+largest sum is 2^18: at a scale of 2^40 that is the most that a modulus of 60 bits holds, and at a
+scale of 2^80 one of 100 bits. Unweighted sums take the former, primes of [60, 60] bits, which are
+cheaper; sums with weights the latter, [60, 40, 60] bits, where noise that weights have made larger
+is still far below the rounding of float64. (Weights are integers, so no product, which would need
+the middle prime for its scale, takes place.)
 
-A sum of n has an error of about `CKKS.noise(n)` in each entry, 5e-15 * sqrt(n) of the largest sum.
+A sum has an error of about `CKKS.noise` in each entry: unweighted 5e-15 * sqrt(n) of the largest
+sum, weighted 2e-16.
 It depends on the secret key: from the exact decryption of one ciphertext that one knows the
 plaintext of, the key follows by linear algebra (Li and Micciancio 2021, "On the security of
 homomorphic encryption on approximate numbers", https://eprint.iacr.org/2020/1533). So the key
@@ -17,8 +20,10 @@ holder adds Gaussian noise of deviation
 to what it opens (Li, Micciancio, Schultz and Sorrell 2022, "Securing approximate homomorphic
 encryption using differential privacy", https://eprint.iacr.org/2022/816, theorem 2 with the
 constant of its corollary), E a bound of the error's Euclidean norm over a ciphertext's slots and
-n_decryptions the ciphertexts opened under one key. OpenFHE takes E per coefficient; the norm is
-larger by sqrt(4096) and what the divergence of two Gaussians in 4096 dimensions asks for.
+n_decryptions the ciphertexts opened under one key. E has the rounding of float64 in it too: of
+what the decoder rounds it cannot be told how far it depends on the key. OpenFHE takes E per
+coefficient; the norm is larger by sqrt(4096), and what the divergence of two Gaussians in 4096
+dimensions asks for.
 """
 
 import math
@@ -34,7 +39,7 @@ from fedtrade.secure.encrypted import scheme
 from fedtrade.secure.encrypted.checks import check_size, check_tenseal_vector
 from fedtrade.secure.encrypted.lattice import (
     DEGREE,
-    add_vectors,
+    WeightedSum,
     ciphertext_content,
     lattice_keys,
     lattice_security,
@@ -48,14 +53,17 @@ from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
 __all__ = ["CKKS", "flooding_deviation", "to_ring"]
 
 SLOTS = DEGREE // 2
-SCALE_BITS = 40
 LARGEST_BITS = 18
 MODULUS_BITS = 62
 UNIT = 2.0 ** (LARGEST_BITS - (MODULUS_BITS - 1))
 """The real number that stands for 1."""
 
+FLOAT_ROUNDING = 2.0 ** (LARGEST_BITS - 52)
+"""A bound of the deviation that float64 causes in a slot; half of it was measured at most, with
+sums that take the whole range."""
+
 MARGIN = 1.5
-"""Of the error's norm: over 4096 slots and more it strays from its mean by a few percent."""
+"""Of the error's norm, which over 4096 slots strays from its mean by a few percent only."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,9 @@ class CKKS:
         return scheme.bound(self.modulus, self.layout_members)
 
     @property
-    def member_unit(self) -> float:
-        """The real number that stands for 1 in a contribution; weights are parts of the largest."""
-        return UNIT * scheme.max_weight(self.weighted)
+    def scale(self) -> float:
+        """What a real number is multiplied by before it is rounded."""
+        return math.ldexp(1.0, sum(self.prime_bits[:-1]) - 2 - LARGEST_BITS)
 
     @property
     def security(self) -> Security:
@@ -133,14 +141,13 @@ class CKKS:
         context = open_context(
             key, self.primes, 0, is_secret=is_secret, most=self.most_public_bytes
         )
-        context.global_scale = 2.0**SCALE_BITS
+        context.global_scale = self.scale
         return context
 
-    def load(self, context: Any, chunk: bytes, n_primes: int) -> Any:
+    def load(self, context: Any, chunk: bytes) -> Any:
         """TenSEAL's vector of a chunk."""
-        read = load_tenseal().ckks_vector_from
-        scale = 2.0**SCALE_BITS
-        return load_vector(read, context, chunk, n_primes=n_primes, is_ntt=True, scale=scale)
+        read, n_primes = load_tenseal().ckks_vector_from, len(self.prime_bits) - 1
+        return load_vector(read, context, chunk, n_primes=n_primes, is_ntt=True, scale=self.scale)
 
     def encryptor(self, public: bytes) -> "CKKSEncryptor":
         """Of a public key."""
@@ -160,37 +167,28 @@ class CKKS:
 
     def check_fresh(self, chunk: bytes) -> None:
         """The framing of TenSEAL and SEAL."""
-        self._check(chunk, len(self.prime_bits) - 1)
+        content = ciphertext_content(len(self.prime_bits) - 1)
+        check_size("a ciphertext", chunk, content + 1024)
+        check_tenseal_vector(chunk, n_slots=SLOTS, content=content, scale=self.scale)
 
     def check_sum(self, chunk: bytes) -> None:
-        """A weight takes one of the primes with it."""
-        self._check(chunk, 1)
-
-    def _check(self, chunk: bytes, n_primes: int) -> None:
-        content = ciphertext_content(n_primes)
-        check_size("a ciphertext", chunk, content + 1024)
-        check_tenseal_vector(chunk, n_slots=SLOTS, content=content, scale=2.0**SCALE_BITS)
+        """As `check_fresh`: adding changes no size."""
+        self.check_fresh(chunk)
 
     def noise(self, n_contributors: int) -> float:
-        """Standard deviation of what the secret key adds to an entry, in units of the layout.
-
-        A slot is a sum of 8192 coefficients with factors of size one, of which its real part has
-        half of the variance. With weights each contribution is rounded a second time.
-        """
-        slot = rounding_deviation() * math.sqrt(SLOTS) * 2.0**-SCALE_BITS
-        times = 2.0 if self.weighted else 1.0
-        return slot * math.sqrt(times * n_contributors) / UNIT
-
-    def error(self, n_contributors: int) -> float:
         """Standard deviation of an entry's error, in units of the layout.
 
-        Besides `noise` it has what rounding of the weights to 40 bits makes of the largest
-        entries; that depends on nothing secret.
+        A slot is a sum of 8192 coefficients with factors of size one, of which its real part has
+        half of the variance. The key's own value there is a factor, so that some slots stray three
+        times as far as this. All weights are taken for the largest.
         """
-        if not self.weighted:
-            return self.noise(n_contributors)
-        rounding = 2.0**-SCALE_BITS / math.sqrt(12.0) * self.bound * scheme.MAX_WEIGHT
-        return math.hypot(self.noise(n_contributors), rounding * math.sqrt(n_contributors))
+        slot = rounding_deviation() * math.sqrt(SLOTS * n_contributors)
+        slot *= scheme.max_weight(self.weighted) / self.scale
+        return math.hypot(slot, FLOAT_ROUNDING) / UNIT
+
+    def error(self, n_contributors: int) -> float:
+        """As `noise`."""
+        return self.noise(n_contributors)
 
 
 def flooding_deviation(
@@ -233,8 +231,7 @@ class CKKSEncryptor:
         vector = load_tenseal().ckks_vector
         chunks = scheme.split(values, self._parameters.entries, self._parameters.bound)
         padded = (np.pad(chunk, (0, SLOTS - chunk.size)) for chunk in chunks)
-        unit = self._parameters.member_unit
-        return [vector(self._context, (chunk * unit).tolist()).serialize() for chunk in padded]
+        return [vector(self._context, (chunk * UNIT).tolist()).serialize() for chunk in padded]
 
 
 class CKKSDecryptor:
@@ -248,7 +245,7 @@ class CKKSDecryptor:
         rows = np.empty((len(chunks), SLOTS))
         for row, chunk in zip(rows, chunks, strict=True):
             self._parameters.check_sum(chunk)
-            row[:] = self._parameters.load(self._context, chunk, 1).decrypt()
+            row[:] = self._parameters.load(self._context, chunk).decrypt()
         rows /= UNIT
         # Not clipped: at the limit, garbage would count as all members.
         counts = rows[:, 0] / self._parameters.bound
@@ -260,25 +257,19 @@ class CKKSAccumulator:
 
     def __init__(self, parameters: CKKS, context: Any) -> None:
         self._parameters, self._context = parameters, context
-        self._total: list[Any] = []
+        self._sum = WeightedSum()
 
     def add(self, chunks: Sequence[bytes], weight: int) -> None:
         """Add `weight` times a contribution."""
-        parameters = self._parameters
         for chunk in chunks:
-            parameters.check_fresh(chunk)
-        n_primes = len(parameters.prime_bits) - 1
-        vectors = [parameters.load(self._context, chunk, n_primes) for chunk in chunks]
-        if parameters.weighted:
-            factor = weight / scheme.MAX_WEIGHT * (parameters.primes[1] / 2.0**SCALE_BITS)
-            for vector in vectors:
-                vector.mul_(factor)
-        self._total = add_vectors(self._total, vectors)
+            self._parameters.check_fresh(chunk)
+        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], weight)
 
     def restore(self, chunks: Sequence[bytes]) -> None:
         """Go on from an earlier total."""
-        self._total = [self._parameters.load(self._context, chunk, 1) for chunk in chunks]
+        self._sum = WeightedSum()
+        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], 1)
 
     def total(self) -> list[bytes]:
         """The chunks of the sum so far."""
-        return [vector.serialize() for vector in self._total]
+        return [vector.serialize() for vector in self._sum.total()]

@@ -28,8 +28,8 @@ def scheme_and_keys(name: str, weighted: bool, n_members: int = 10) -> tuple[Sch
 
 
 def tolerance(scheme: Scheme, n: int) -> float:
-    """Eight deviations of the error before flooding."""
-    return 8.0 * scheme.error(n)
+    """Five deviations of the error before flooding, where it is largest."""
+    return 16.0 * scheme.error(n)
 
 
 def draw(scheme: Any, n: int, size: int, seed: int = 0) -> NDArray[np.int64]:
