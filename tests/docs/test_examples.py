@@ -37,7 +37,14 @@ def run(command: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["quickstart.md", "extending.md", "robustness/attacks.md", "arena.md"]
+    "page",
+    [
+        "quickstart.md",
+        "extending.md",
+        "robustness/attacks.md",
+        "arena.md",
+        "secure/statistics.md",
+    ],
 )
 def test_examples_of_a_page_run_in_order(page: str, tmp_path: Path) -> None:
     panel = sp500(start="2021-01-01").select(["AAPL", "JPM", "KO", "XOM"])
