@@ -180,7 +180,7 @@ def _draw(
             sum_parameters(settings, n_known, len(members), len(ring) if grouped else None),
         )
         for index, ring in enumerate(
-            cohorts(permutation(seed, members), settings.group_size)  # type: ignore[arg-type]
+            cohorts(permutation(seed, members.tolist()), settings.group_size)
         )
     )
 

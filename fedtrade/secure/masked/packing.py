@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError
 
@@ -29,9 +29,9 @@ Fields = Mapping[str, Any]
 MAX_NUMBER: Final = (1 << 32) - 1
 
 
-def pack_numbers(numbers: ArrayLike | Iterable[int]) -> bytes:
+def pack_numbers(numbers: Iterable[int] | NDArray[np.integer]) -> bytes:
     """Members' numbers, put in ascending order."""
-    found = numbers if isinstance(numbers, np.ndarray) else np.array(list(numbers), dtype=np.int64)  # type: ignore[arg-type]
+    found = numbers if isinstance(numbers, np.ndarray) else np.array([*numbers], dtype=np.int64)
     return np.sort(found).astype("<u4").tobytes()
 
 
