@@ -106,7 +106,7 @@ class CKKS:
     @property
     def bound(self) -> int:
         """The largest entry of a member."""
-        return scheme.bound(self.modulus, self.layout_members)
+        return scheme.bound(self.modulus, self.n_members * scheme.max_weight(self.weighted))
 
     @property
     def scale(self) -> float:

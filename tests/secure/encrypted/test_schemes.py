@@ -60,7 +60,7 @@ def test_all_members_at_the_bound_do_not_wrap(name: str, weighted: bool) -> None
     expected = values * scheme.n_members * weight
     assert abs(found.values - expected).max() <= tolerance(scheme, scheme.n_members)
     assert scheme.layout_members >= scheme.n_members * weight
-    assert scheme.layout_members * scheme.bound < scheme.modulus / 2
+    assert scheme.n_members * weight * scheme.bound < scheme.modulus / 2
 
 
 @each_scheme
