@@ -32,8 +32,15 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 Bars = NDArray[np.datetime64]
 
+COARSE = 2.0**20
+"""Totals are sent as so many of these and a rest: a forecast of nearly no risk can make one larger
+than fixed-point numbers of a resolution that the others need."""
+
 COUNT_ERROR = 1e-3
 """Sums of whole numbers are at most so far from one, even under approximate encryption."""
+
+LARGEST_COUNT = 1e15
+"""Doubles tell larger whole numbers hardly apart."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +111,8 @@ def score_part(evaluation: Evaluation, task: Task, bars: Bars) -> FloatArray:
     if (known[0] != known[0, 0]).any() or not known[0].any():
         raise ValueError("the headline score is not known at the same bars for all arms, or never.")
     parts["scored"] += 1.0
-    parts["totals"] += evaluation.totals
+    parts["coarse"] += np.rint(evaluation.totals / COARSE)
+    parts["totals"] += evaluation.totals - COARSE * parts["coarse"]
     parts["daily"][:, :, where] = np.where(known, evaluation.daily, 0.0)
     parts["bars"][where] = 1.0
     parts["headline"][where] = known[0, 0]
@@ -161,7 +169,10 @@ def read_score_total(
     if not np.isfinite(total).all():
         raise _refusal("is not finite")
     parts = _unpacked(total, shapes)
-    counts = {name: _counts(parts[name]) for name in shapes if name not in ("totals", "daily")}
+    whole = {name: _whole(parts[name]) for name in shapes if name not in ("totals", "daily")}
+    coarse, counts = whole.pop("coarse"), whole
+    if any((count < 0).any() for count in counts.values()):
+        raise _refusal("has negative counts")
     n_scored = int(counts["scored"])
     if not n_least <= n_scored <= n_most:
         raise _refusal(f"is of {n_scored} participants scored, and {n_least} to {n_most} can be")
@@ -182,7 +193,7 @@ def read_score_total(
         arms,
         bars[there],
         n_scored,
-        parts["totals"],
+        COARSE * coarse + parts["totals"],
         np.where(n_known > 0, parts["daily"][:, :, there], 0.0),
         n_known,
         counts["better"],
@@ -238,6 +249,7 @@ def _zeros(n_arms: int, task: Task, n_bars: int) -> dict[str, FloatArray]:
     shapes: dict[str, tuple[int, ...]] = {
         "scored": (),
         "totals": (n_arms, len(task.totals)),
+        "coarse": (n_arms, len(task.totals)),
         "daily": (n_daily, n_arms, n_bars),
         "bars": (n_bars,),
         "headline": (n_bars,),
@@ -261,10 +273,10 @@ def _unpacked(total: FloatArray, shapes: Mapping[str, tuple[int, ...]]) -> dict[
     return parts
 
 
-def _counts(values: FloatArray) -> NDArray[np.intp]:
+def _whole(values: FloatArray) -> NDArray[np.intp]:
     whole = np.rint(values)
-    if (np.abs(values - whole) > COUNT_ERROR).any() or (whole < 0.0).any():
-        raise _refusal("has counts that are negative or no whole numbers")
+    if (np.abs(values - whole) > COUNT_ERROR).any() or (np.abs(whole) > LARGEST_COUNT).any():
+        raise _refusal("has counts that are absurd or no whole numbers")
     return whole.astype(np.intp)
 
 

@@ -130,20 +130,29 @@ def test_a_participant_keeps_back_what_cannot_be_added(
         score_part(_changed(**changes), TASK, BARS)
 
 
+def test_huge_totals_are_sent_in_parts_that_are_not() -> None:
+    """Within what a masked sum takes, at a resolution that small ones need."""
+    values = np.array([[1.7e6, 3e11], [0.1, 5e5], [-(2.0**20), 2.0**19]])
+    part = score_part(_changed(totals=values), TASK, BARS)
+    assert np.abs(part).max() <= 1e6
+    np.testing.assert_allclose(read(2.0 * part).totals, 2.0 * values, rtol=1e-15)
+
+
 def test_without_a_federated_arm_nobody_is_compared() -> None:
     part = score_part(_changed(arms=("naive", "har", "pooled")), TASK, BARS)
     summed = read(part, arms=("naive", "har", "pooled"), models={"pooled"})
     assert summed.n_compared.tolist() == [0, 0, 0]
 
 
-# Where the parts of the vector start: 1 scored, 6 totals, 54 daily, 6 bars, 6 headline, 36 others,
-# 3 better, 3 compared.
-TOTALS, DAILY, SCORED_AT, HEADLINE, OTHERS, BETTER, COMPARED = 1, 7, 61, 67, 73, 109, 112
+# Where the parts of the vector start: 1 scored, 6 totals, their 6 coarse parts, 54 daily, 6 bars,
+# 6 headline, 36 others, 3 better, 3 compared.
+TOTALS, COARSE, DAILY, SCORED_AT, HEADLINE, OTHERS = 1, 7, 13, 67, 73, 79
+BETTER, COMPARED = 115, 118
 
 
 def _honest() -> np.ndarray:
     total: np.ndarray = 2.0 * score_part(_changed(), TASK, BARS)
-    assert total.shape == (115,)
+    assert total.shape == (121,)
     return total
 
 
@@ -156,10 +165,12 @@ def _honest() -> np.ndarray:
         (0, 1.0, r"counts more values at a bar than participants scored \(1\)"),
         (TOTALS, np.nan, "is not finite"),
         (DAILY, -np.inf, "is not finite"),
+        (COARSE, 0.5, "no whole numbers"),
+        (COARSE, 1e17, "absurd"),
         (TOTALS + 1, -7.0, "gives no metrics of naive: a negative loss"),
         (SCORED_AT, 3.0, "counts more values"),
         (HEADLINE, 3.0, "counts more values"),
-        (HEADLINE + 1, -1.0, "negative"),
+        (HEADLINE + 1, -1.0, "negative counts"),
         (OTHERS, 3.0, "counts more values"),
         (OTHERS, 1.01, "no whole numbers"),
         (BETTER, 5.0, "counts more values"),
