@@ -226,7 +226,9 @@ class MaskedSums(PrivateSums):
             except (ValueError, SecureAggregationError) as error:
                 refusals.setdefault(node, Refusal(node, printable(str(error))))
                 continue
-            for refusal in self._take(node, reply, {OPEN: self._session + 1}):
+            upcoming = self._session + 1
+            pledged = self._numbers[node] in self._done.get((PLEDGE, upcoming), set())
+            for refusal in self._take(node, reply, {OPEN: upcoming} if pledged else {}):
                 refusals.setdefault(node, refusal)
         for node in asked.nodes:
             if node not in uploads and node not in refusals:
@@ -388,6 +390,7 @@ class MaskedSums(PrivateSums):
         for stage, session in stages.items():
             record = reply.content.config_records.get(stage)
             if record is None:
+                refusals.append(Refusal(node, f"{_names([stage])}: its reply has no answer to it"))
                 continue
             fields = {name: value for name, value in record.items() if name != SESSION}
             try:
