@@ -95,23 +95,29 @@ class EncryptedParty(Party):
         """Contribute the update, weighted and clipped, under encryption."""
         _, by_examples = read_round(message)
         values = training_values(self._settings, update, n_examples, loss, by_examples=by_examples)
-        scheme, n_members = self._scheme(TRAINING)
+        scheme = self._scheme(TRAINING)
         layout = training_layout(
-            self._settings, len(update), n_members, by_examples=by_examples, modulus=scheme.modulus
+            self._settings,
+            len(update),
+            scheme.layout_members,
+            by_examples=by_examples,
+            modulus=scheme.modulus,
         )
         return self._contribute(message, TRAINING, _signed(layout.encode(values)), update.shape)
 
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute a part of a federated sum under encryption."""
-        scheme, n_members = self._scheme(SUMS)
-        layout = sum_layout(self._settings, values.size, n_members, modulus=scheme.modulus)
+        scheme = self._scheme(SUMS)
+        layout = sum_layout(
+            self._settings, values.size, scheme.layout_members, modulus=scheme.modulus
+        )
         words = _signed(layout.encode({SUM: values.ravel()}))
         return self._contribute(message, SUMS, words, values.shape)
 
-    def _scheme(self, kind: str) -> tuple[Scheme, int]:
+    def _scheme(self, kind: str) -> Scheme:
         n_members = self._key().get(N_MEMBERS)
         assert isinstance(n_members, int)  # checked when it was taken
-        return channels(self._settings, n_members)[kind], n_members
+        return channels(self._settings, n_members)[kind]
 
     def _key(self) -> ConfigRecord:
         if KEY not in self._context.state:
@@ -126,7 +132,7 @@ class EncryptedParty(Party):
         last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
         if not isinstance(session, int) or not isinstance(last, int) or session <= last:
             raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
-        scheme, _ = self._scheme(kind)
+        scheme = self._scheme(kind)
         contribution = contribute(
             scheme.encryptor(own_bytes(self._key(), f"{kind}-{KEY}")),
             own_identity(self._context),

@@ -129,7 +129,7 @@ class KeyHolderParty:
 
 
 def _state_name(scheme: Scheme) -> str:
-    return f"{KEY}.{scheme.name}"
+    return f"{KEY}.{scheme.name}.{int(scheme.weighted)}"
 
 
 def _whole(record: ConfigRecord) -> int:

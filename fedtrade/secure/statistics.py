@@ -197,7 +197,7 @@ def _masked(parts: FloatArray, settings: MaskedAggregation) -> FloatArray:
 def _encrypted(parts: FloatArray, settings: EncryptedAggregation) -> FloatArray:
     n_members, size = parts.shape
     scheme = channels(settings, n_members)[SUMS]
-    layout: Layout = sum_layout(settings, size, n_members, modulus=scheme.modulus)
+    layout: Layout = sum_layout(settings, size, scheme.layout_members, modulus=scheme.modulus)
     run = os.urandom(16)
     members = [IdentityKey.generate() for _ in range(n_members)]
     identities = {number: key.public_bytes for number, key in enumerate(members)}

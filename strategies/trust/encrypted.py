@@ -252,12 +252,20 @@ class EncryptedSums(PrivateSums):
     def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
         """Of the ring of the scheme that adds this kind of vector."""
         self._kind = SUMS if by_examples is None else TRAINING
-        n, modulus = len(self._numbers), self._schemes[self._kind].modulus
+        scheme = self._schemes[self._kind]
+        n, modulus = scheme.layout_members, scheme.modulus
         if by_examples is None:
             return sum_layout(self._settings, n_values, n, modulus=modulus)
         return training_layout(
             self._settings, n_values, n, by_examples=by_examples, modulus=modulus
         )
+
+    def decode(
+        self, layout: Layout, total: NDArray[Any], n_members: int
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """What a total stands for; the noise of an approximate one may exceed its bound."""
+        is_exact = self._schemes[self._kind].is_exact
+        return layout.decode(total, n_members if is_exact else None)
 
     def open(
         self, grid: Grid, uploads: Mapping[int, Upload], layout: Layout, ttl_s: float | None

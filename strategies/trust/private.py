@@ -149,6 +149,18 @@ class PrivateSums(ABC):
     def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
         """Of the present sum: of `n_values` entries, or of a round of training by examples."""
 
+    def decode(
+        self, layout: Layout, total: NDArray[Any], n_members: int
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """What a total of so many members' contributions stands for.
+
+        Raises
+        ------
+        RangeError
+            If no honest members make such a total.
+        """
+        return layout.decode(total, n_members)
+
     @abstractmethod
     def open(
         self, grid: Grid, uploads: Mapping[int, Upload], layout: Layout, ttl_s: float | None
@@ -223,7 +235,7 @@ class PrivateMode(TrustMode):
         rows, refusals, problem = [], list(opened.refusals), opened.problem
         for nodes, total in opened.totals:
             try:
-                mean = training_mean(layout.decode(total, len(nodes)))
+                mean = training_mean(self.sums.decode(layout, total, len(nodes)))
                 if mean is not None:
                     self._check_mean(mean)
             except RangeError as error:  # nobody can say who of them lied
@@ -275,7 +287,7 @@ class PrivateMode(TrustMode):
         parts = []
         for members, total in opened.totals:
             try:
-                parts.append(layout.decode(total, len(members))[SUM_SEGMENT])
+                parts.append(self.sums.decode(layout, total, len(members))[SUM_SEGMENT])
             except RangeError as error:  # nobody can say who of them lied
                 problem = problem or str(error)
                 refusals += lost(members, error) if self.sums.has_groups else []
