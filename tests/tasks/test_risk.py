@@ -88,6 +88,7 @@ def test_untrained_model_is_its_naive_arm(
     (sample,) = _samples(market(N_BARS, 2), 1)
     shared = _sums(task, [sample])
     evaluation = task.evaluate(sample, shared, {"federated": _model(task, shared)})
+    assert evaluation.arms == task.arms(["federated"])
     np.testing.assert_allclose(
         _totals(evaluation, "federated"), _totals(evaluation, arm), rtol=1e-4
     )

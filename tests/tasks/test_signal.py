@@ -259,6 +259,7 @@ def test_the_untrained_model_holds_nothing() -> None:
     shared = _sums(task, samples)
     start = Model(task.initial(0), {"moments": shared["moments"]})
     evaluation = task.evaluate(samples[0], shared, {"federated": start})
+    assert evaluation.arms == task.arms(["federated"])
     assert not evaluation.daily[:, evaluation.arms.index("federated")].any()
 
 

@@ -68,6 +68,7 @@ def test_the_untrained_network_is_the_har_mixture_at_both_horizons() -> None:
     shared = add_up(task, samples)
     evaluation = task.evaluate(samples[0], shared, models_of(task, shared, task.initial(0)))
     assert evaluation.arms == (*NAIVE, *ALONE, "federated", "federated_exact")
+    assert evaluation.arms == task.arms(["federated", "federated_exact"])
     assert evaluation.bars[0] == CALENDAR[N_HISTORY + 4]
     assert len(evaluation.bars) == N_TEST - 4
     assert row(task, evaluation, "federated") == pytest.approx(row(task, evaluation, "har_mix"))
