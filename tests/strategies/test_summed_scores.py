@@ -49,8 +49,8 @@ class _Watched(ClientApp):
 
     def __call__(self, message: Message, context: Context) -> Message:
         reply = honest(message, context)
-        number = int(str(context.node_config["partition-id"]))
         if message.metadata.message_type == "evaluate":
+            number = int(str(context.node_config["partition-id"]))
             if number == 2 and self._tamper is not None:
                 self._tamper(reply)
             self.replies.append((number, reply))
@@ -61,7 +61,7 @@ def _run(settings: Settings, app: ClientApp | None = None) -> Results:
     simulate(
         "strategies.server_app:app",
         app or _Watched(),
-        n_participants=settings.federation.n_participants or 1,
+        n_participants=settings.n_nodes or 1,
         run_config={"settings": settings.to_json()},
         seed=settings.seed,
     )
@@ -136,6 +136,13 @@ def test_a_masked_sum_says_the_same_to_six_digits(tiny: Make, overrides: tuple[s
     assert any("in the clear" in note for note in apart.notes)
 
 
+@pytest.mark.slow
+def test_an_encrypted_sum_says_the_same_to_six_digits(tiny: Make) -> None:
+    encrypted = (*SHORT, "aggregation=encrypted")
+    apart = _run(tiny(*encrypted, "evaluation.scores=by_participant"))
+    _assert_same_of_everybody(apart, _run(tiny(*encrypted)), 1e-6)
+
+
 # --- what leaves a participant ------------------------------------------------------------------
 
 
@@ -200,6 +207,14 @@ def _changed(change: Callable[[np.ndarray], np.ndarray]) -> Tamper:
 def _of_other_arms(reply: Message) -> None:
     arms = list(reply.content.config_records["config"]["arms"])  # type: ignore[arg-type]
     reply.content["config"] = ConfigRecord({"arms": [str(arm) for arm in arms[::-1]]})
+
+
+def test_under_masks_a_part_of_other_arms_is_left_out_of_the_sum(tiny: Make) -> None:
+    results = _run(tiny(*SHORT, "aggregation=masked"), _Watched(_of_other_arms))
+    assert [episode.n_scored for episode in results.episodes] == [3]
+    (failure,) = results.failures
+    assert failure.participant == "2"
+    assert failure.reason == "its part of the sum is of other arms than most others'"
 
 
 def _at(position: int, value: float) -> Callable[[np.ndarray], np.ndarray]:
