@@ -303,20 +303,21 @@ def _sums_learned(party: str, where: str, how: str = "") -> Iterable[Learned]:
 
 def _masked_collusions(settings: MaskedAggregation, parameters: GraphParameters) -> Iterable[str]:
     k, t = parameters.degree, parameters.threshold
-    yield (
-        f"The server together with {t} of the {k} neighbours of a participant opens its vector of "
-        "that sum; vectors of other sums have other keys and other neighbours."
-    )
     if settings.adversary == "malicious":
         # Honest neighbours give one of two shares; t of both need 2t <= (k - x) + 2x.
         fewer = max(0, 2 * t - k)
         signers = max(0, 2 * parameters.quorum - parameters.committee)
-        if fewer < t:
-            yield (
-                f"With {fewer} of the {k} it is enough if {signers} of the "
-                f"{parameters.committee} members that sign who is left collude as well, and sign "
-                "two different sets."
-            )
+        needed = (
+            f"The server together with {fewer} of the {k} neighbours of a participant opens its "
+            f"vector of that sum, if {signers} of the {parameters.committee} members that sign who "
+            f"is left work with it too and sign two different sets; else it needs {t} of them."
+        )
+    else:
+        needed = (
+            f"The server together with {t} of the {k} neighbours of a participant opens its vector "
+            "of that sum."
+        )
+    yield f"{needed} Each sum has new keys and neighbours."
     if isinstance(parameters, GroupParameters):
         yield (
             f"A group bears {parameters.most_colluders} colluders beside a participant. If "

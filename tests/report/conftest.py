@@ -91,15 +91,14 @@ def risk_content(n_participants: int = 10, n_episodes: int = 8, seed: int = 0) -
         ],
         "metrics": list(_metrics(n_participants, rng)),
         "series": {"daily": _daily(rng), "path": _path(rng)},
-        "privacy": _privacy(n_participants, n_episodes),
+        "privacy": _privacy(n_episodes),
     }
 
 
-def _privacy(n_participants: int, n_episodes: int) -> dict[str, Any]:
-    """A masked run of so many; bytes are round numbers."""
-    n = max(n_participants, 5)
-    graph = GraphParameters(n, degree=n - 1, threshold=3, most_colluders=1, committee=n, quorum=4)
-    statement = masked_statement(MaskedAggregation(), n, graph)
+def _privacy(n_episodes: int) -> dict[str, Any]:
+    """A masked run of ten; bytes are round numbers."""
+    graph = GraphParameters(10, 9, threshold=7, most_colluders=2, committee=10, quorum=7)
+    statement = masked_statement(MaskedAggregation(), 10, graph)
     times = {"joining": 1, "sum": 2 * n_episodes, "training": 10 * n_episodes, "run": 1}
     traffic = [
         Traffic(

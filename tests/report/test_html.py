@@ -236,8 +236,8 @@ def test_the_report_says_who_learns_what(results: Results) -> None:
     _, text = check(report(results))
     assert "Who learns what Trust mode masked, in this run." in text
     assert "the sum of the updates of all participants in each round" in text
-    assert "The server together with 3 of the 9 neighbours of a participant" in text
-    assert "threshold 3 shares that open a secret (t)" in text
+    assert "The server together with 5 of the 9 neighbours of a participant" in text
+    assert "threshold 7 shares that open a secret (t)" in text
     assert "A round of training 80 3 5 kB 7 kB 6 kB 8 kB" in text
     assert "The whole run 3 5 kB" in text
     assert "was resumed" not in text

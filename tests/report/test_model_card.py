@@ -62,7 +62,7 @@ def test_the_card_says_who_learned_what(results: Results) -> None:
     text = model_card(results)
     assert "## Who learned what" in text
     assert "Trained with the trust mode masked. In this run the server learned the sum of" in text
-    assert "The server together with 3 of the 9 neighbours" in text
+    assert "The server together with 5 of the 9 neighbours" in text
     assert "A round of training: 3 exchanges, 5 kB to each and 7 kB from each." in text
 
 
