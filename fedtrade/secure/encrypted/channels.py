@@ -14,7 +14,8 @@ from fedtrade.secure.settings import EncryptedAggregation
 
 __all__ = ["SUMS", "TRAINING", "channels"]
 
-TRAINING, SUMS = "training", "sums"
+TRAINING = "training"
+SUMS = "sums"
 
 
 def channels(settings: EncryptedAggregation, n_members: int) -> Mapping[str, Scheme]:
