@@ -8,8 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from fedtrade.secure.statement import PARTICIPANTS, PrivacyStatement
 
 __all__ = [
+    "EVALUATION",
+    "JOINING",
     "KIND_TITLES",
+    "RUN",
+    "SUM",
     "TRAFFIC_HEAD",
+    "TRAINING",
     "Learned",
     "Parameter",
     "Privacy",
