@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-BENCHES ?= grid robust value
+BENCHES ?= grid robust secure value
 DIST ?= dist
 SITE ?= site
 

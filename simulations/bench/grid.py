@@ -7,23 +7,21 @@ resident set during the run less its value before.
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from fedtrade.report.records import Record, print_records
 from simulations import ray as ray_runtime
+from simulations.bench.peak_memory import peak_mib
 
 __all__ = ["run"]
 
 _APPS = "simulations.bench.fedavg_apps"
 _OURS = "fedtrade"
 _PEER = "flwr-ray"
-_MIB = 1024.0**2
 
 
 def run(
@@ -130,20 +128,10 @@ def _measure(settings: dict[str, float], n_repeats: int) -> tuple[float, float]:
         return time.perf_counter() - began
 
     once(10)
-    before = _peak_mib()
+    before = peak_mib()
     n_participants = int(settings["n_participants"])
     seconds = statistics.median(once(n_participants) for _ in range(n_repeats))
-    return seconds, _peak_mib() - before
-
-
-def _peak_mib() -> float:
-    """The peak resident set of this process."""
-    status = Path("/proc/self/status")
-    if status.exists():  # `ru_maxrss` of a new process starts at its parent's on Linux
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return float(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / _MIB if sys.platform == "darwin" else peak / 1024
+    return seconds, peak_mib() - before
 
 
 if __name__ == "__main__":

@@ -8,24 +8,22 @@ of memory beyond the updates is that of the aggregation.
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fedtrade.errors import ConfigurationError
 from fedtrade.report.records import Record, print_records
+from simulations.bench.peak_memory import peak_mib
 
 __all__ = ["run"]
 
 _OURS = "fedtrade"
 _YARDSTICK = "numpy-sgemm"
-_MIB = 1024.0**2
 _TURNS = 2
 _LONG_S = 1.0
 """What takes longer is repeated only once a turn."""
@@ -198,7 +196,7 @@ def _large(request: dict[str, Any]) -> list[Record]:
     warm = _updates(32, 64)
     rule(warm, n_byzantine=2, rng=0)
     updates = _updates(n_clients, n_params)
-    before = _peak_mib()
+    before = peak_mib()
     began = time.perf_counter()
     rule(updates, n_byzantine=int(request["byzantine_share"] * n_clients), rng=0)
     seconds = time.perf_counter() - began
@@ -206,7 +204,7 @@ def _large(request: dict[str, Any]) -> list[Record]:
     name = f"{request['case']}{options}-{n_clients}x{n_params}"
     return [
         _record(name, _OURS, "duration", seconds, "s"),
-        _record(name, _OURS, "peak_rss_beyond_input", _peak_mib() - before, "MiB"),
+        _record(name, _OURS, "peak_rss_beyond_input", peak_mib() - before, "MiB"),
     ]
 
 
@@ -244,16 +242,6 @@ def _copies(call: Callable[[], object], n_bytes: int) -> float:
 
 def _record(case: str, subject: str, metric: str, value: float, unit: str) -> Record:
     return Record(case=case, subject=subject, metric=metric, value=value, unit=unit)
-
-
-def _peak_mib() -> float:
-    """The peak resident set of this process."""
-    status = Path("/proc/self/status")
-    if status.exists():  # `ru_maxrss` of a new process starts at its parent's on Linux
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return float(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / _MIB if sys.platform == "darwin" else peak / 1024
 
 
 if __name__ == "__main__":
