@@ -5,10 +5,12 @@ from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
 
 from clients.contributed import note_contribution
-from clients.identity import check_roster, own_bytes, own_identity, read_round, read_run
+from clients.identity import own_bytes, own_identity, read_round, read_run
+from clients.key_roster import check_key_roster
 from clients.party import Outgoing, Party
 from fedtrade.errors import ProtocolError, ReplayError
 from fedtrade.secure import EncryptedAggregation
+from fedtrade.secure.agreement import check_agreed
 from fedtrade.secure.encrypted import Scheme, contribute, verify_key
 from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
 from fedtrade.secure.payload import SUM, sum_layout, training_layout, training_values
@@ -17,7 +19,6 @@ from fedtrade.secure.wire import (
     CIPHERTEXTS,
     DIGEST,
     GREETING,
-    HOLDER,
     IDENTITY,
     KEY,
     N_MEMBERS,
@@ -25,6 +26,7 @@ from fedtrade.secure.wire import (
     ROUND,
     RUN,
     SESSION,
+    SETTINGS,
     SHAPE,
     SIGNATURE,
     unpack_roster,
@@ -54,12 +56,23 @@ class EncryptedParty(Party):
         self._context = context
 
     def greet(self, message: Message) -> Outgoing:
-        """Begin a run: say the public identity key."""
+        """Begin a run: say the public identity key.
+
+        Raises
+        ------
+        ReplayError
+            If the run has begun: a server could have another key holder in the middle of it.
+        FedtradeError
+            If the server's version or settings are others.
+        """
+        if KEY in self._context.state:
+            raise ReplayError(
+                "the server greets again in the middle of a run, and could put another in the "
+                "place of the key holder: start the run anew."
+            )
         run = read_run(message)
+        check_agreed(self._settings, message.content.config_records[GREETING].get(SETTINGS))
         identity = own_identity(self._context)
-        for name in (KEY, LAST):
-            if name in self._context.state:
-                del self._context.state[name]
         self._context.state[RUN] = ConfigRecord({RUN: run})
         return Outgoing(records={GREETING: ConfigRecord({IDENTITY: identity.public_bytes})})
 
@@ -75,10 +88,8 @@ class EncryptedParty(Party):
         if KEY not in asked or ROSTER not in asked or KEY in self._context.state:
             raise ProtocolError("a participant takes the key holder's keys once, and nothing else.")
         record, roster = asked[KEY], unpack_roster(asked[ROSTER])
-        check_roster(roster, self._number, own_identity(self._context), self._settings.identities)
-        n_members, holder = record.get(N_MEMBERS), record.get(HOLDER)
-        if not isinstance(n_members, int) or not isinstance(holder, int) or holder not in roster:
-            raise ProtocolError("the server does not say how many members there are.")
+        identity = own_identity(self._context)
+        n_members, holder = check_key_roster(self._settings, roster, record, self._number, identity)
         if holder == self._number:
             raise ProtocolError("the server makes this participant the key holder, too.")
         run = own_bytes(self._context.state.get(RUN), RUN)
@@ -107,6 +118,7 @@ class EncryptedParty(Party):
 
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute a part of a federated sum under encryption."""
+        read_round(message)
         scheme = self._scheme(SUMS)
         layout = sum_layout(
             self._settings, values.size, scheme.layout_members, modulus=scheme.modulus
@@ -130,7 +142,7 @@ class EncryptedParty(Party):
         note_contribution(message, self._context)
         session = message.content.config_records[ROUND].get(SESSION)
         last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
-        if not isinstance(session, int) or not isinstance(last, int) or session <= last:
+        if type(session) is not int or not isinstance(last, int) or session <= last:
             raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
         scheme = self._scheme(kind)
         contribution = contribute(

@@ -19,7 +19,14 @@ from fedtrade.secure.wire import (
     VERSION,
 )
 
-__all__ = ["check_roster", "own_bytes", "own_identity", "read_round", "read_run"]
+__all__ = [
+    "check_roster",
+    "own_bytes",
+    "own_identity",
+    "read_identities",
+    "read_round",
+    "read_run",
+]
 
 IDENTITY_KEY = "identity-key"
 """The entry of a node's configuration with the path of its private identity key."""
@@ -71,20 +78,31 @@ def check_roster(
         )
     if known is None:
         return
-    try:
-        listed = json.loads(Path(known).read_text())
-        keys = {int(n): bytes.fromhex(key) for n, key in listed.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ConfigurationError(
-            f"aggregation.identities={known!r} must be a JSON file of public keys in hexadecimal "
-            f"by participant's number: {error}."
-        ) from error
+    keys = read_identities(known)
     for other, key in roster.items():
         if keys.get(other) != key:
             raise SignatureError(
                 f"the server lists a public key for participant {other} that "
                 f"aggregation.identities={known!r} does not have."
             )
+
+
+def read_identities(path: str) -> dict[int, bytes]:
+    """The public keys by number in a JSON file.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read.
+    """
+    try:
+        listed = json.loads(Path(path).read_text())
+        return {int(n): bytes.fromhex(key) for n, key in listed.items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ConfigurationError(
+            f"aggregation.identities={path!r} must be a JSON file of public keys in hexadecimal "
+            f"by participant's number: {error}."
+        ) from error
 
 
 def read_run(message: Message) -> bytes:

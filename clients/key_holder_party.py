@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 
 from flwr.app import ConfigRecord, Context, Message
 
-from clients.identity import check_roster, own_identity, read_run
+from clients.identity import own_identity, read_run
+from clients.key_roster import check_key_roster, listed_number
 from clients.party import Outgoing
-from fedtrade.errors import ProtocolError, SecureAggregationError
+from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError, SignatureError
 from fedtrade.secure import EncryptedAggregation
-from fedtrade.secure.encrypted import KeyHolder, Scheme, SignedDigest
+from fedtrade.secure.agreement import check_agreed
+from fedtrade.secure.encrypted import KeyHolder, Scheme, SignedDigest, Spares
 from fedtrade.secure.encrypted.channels import channels
 from fedtrade.secure.wire import (
     CHUNKS,
@@ -26,6 +28,7 @@ from fedtrade.secure.wire import (
     ROSTER,
     RUN,
     SESSION,
+    SETTINGS,
     SIGNATURE,
     SIZE,
     WORDS,
@@ -36,6 +39,10 @@ from fedtrade.secure.wire import (
 __all__ = ["KeyHolderParty"]
 
 DIGEST_BYTES, SIGNATURE_BYTES = 32, 64
+
+SPARES = Spares()
+"""Processes that decrypt, kept from one sum to the next; they know secret keys, so nobody else
+takes one."""
 
 
 class KeyHolderParty:
@@ -54,14 +61,28 @@ class KeyHolderParty:
         self._context = context
 
     def greet(self, message: Message) -> Outgoing:
-        """Begin a run: say the public identity key, and forget the keys of runs before."""
+        """Begin a run: say the public identity key, and the own number if a file lists it.
+
+        Raises
+        ------
+        ReplayError
+            If keys were made already in this run.
+        FedtradeError
+            If the server's version or settings are others, or the file does not list the key.
+        """
+        if KEY in self._context.state:
+            raise ReplayError(
+                "the server greets again in the middle of a run, whose keys are made: start the "
+                "run anew."
+            )
         run = read_run(message)
-        identity = own_identity(self._context)
-        for name in [ROSTER, KEY, *[n for n in self._context.state if n.startswith(f"{KEY}.")]]:
-            if name in self._context.state:
-                del self._context.state[name]
+        check_agreed(self._settings, message.content.config_records[GREETING].get(SETTINGS))
+        public = own_identity(self._context).public_bytes
+        greeting = ConfigRecord({IDENTITY: public})
+        if self._settings.identities is not None:
+            greeting[HOLDER] = listed_number(public, self._settings.identities)
         self._context.state[RUN] = ConfigRecord({RUN: run})
-        return Outgoing(records={GREETING: ConfigRecord({IDENTITY: identity.public_bytes})})
+        return Outgoing(records={GREETING: greeting})
 
     def answer(self, message: Message) -> Outgoing:
         """Make keys, or open a sum."""
@@ -75,14 +96,15 @@ class KeyHolderParty:
     def _make_keys(self, asked: Mapping[str, ConfigRecord]) -> Outgoing:
         if KEY in self._context.state or ROSTER not in asked:
             raise ProtocolError("keys are made once a run, for members whose keys are known.")
-        n_members, number = asked[KEY].get(N_MEMBERS), asked[KEY].get(HOLDER)
-        if not isinstance(n_members, int) or not isinstance(number, int):
-            raise ProtocolError("the server does not say how many members there are.")
-        roster = unpack_roster(asked[ROSTER])
-        identity = own_identity(self._context)
-        check_roster(roster, number, identity, self._settings.identities)
-        if n_members > len(roster) - 1:
-            raise ProtocolError(f"{n_members} members are announced, and {len(roster) - 1} listed.")
+        if RUN not in self._context.state:
+            raise ProtocolError("the server skipped the greeting that begins a run.")
+        roster, identity = unpack_roster(asked[ROSTER]), own_identity(self._context)
+        own = _own_number(roster, identity.public_bytes)
+        n_members, number = check_key_roster(self._settings, roster, asked[KEY], own, identity)
+        if number != own:
+            raise ProtocolError(
+                f"the server makes {number} the key holder, and this one has {own}."
+            )
         self._context.state[ROSTER] = ConfigRecord({**pack_roster(roster)})
         self._context.state[KEY] = ConfigRecord({N_MEMBERS: n_members, HOLDER: number})
         made: dict[str, Any] = {}
@@ -102,15 +124,33 @@ class KeyHolderParty:
         if wish.kind not in schemes:
             raise ProtocolError(f"there are no sums of the kind {wish.kind[:64]!r}.")
         scheme = schemes[wish.kind]
-        holder = self._holder(scheme)
+        holder, session = self._holder(scheme), wish.session
         try:
-            words = holder.decrypt(wish.session, wish.size, wish.chunks, wish.contributors)
-            answer = Outgoing({WORDS: words})
+            self._check_session(session)
+            words = holder.decrypt(session, wish.size, wish.chunks, wish.contributors)
+            answer = Outgoing({WORDS: words}, records={DECRYPT: ConfigRecord({SESSION: session})})
         except SecureAggregationError as error:
             # Told, not raised: a turn that raises would leave the session unspent.
-            answer = Outgoing(records={DECRYPT: ConfigRecord({REFUSED: str(error)})})
+            told: dict[str, Any] = {SESSION: session, REFUSED: f"{type(error).__name__}: {error}"}
+            answer = Outgoing(records={DECRYPT: ConfigRecord(told)})
         self._context.state[_state_name(scheme)] = ConfigRecord({**holder.state})
         return answer
+
+    def _check_session(self, session: int) -> None:
+        """Refuse a sum that was opened, of whatever kind: each has a number of its own.
+
+        Raises
+        ------
+        ReplayError
+        """
+        records = self._context.state.config_records
+        kept: Any = [records[name] for name in records if name.startswith(f"{KEY}.")]
+        spent = max(record["next_session"] for record in kept)
+        if session < spent:
+            raise ReplayError(
+                f"a sum of session {session} is asked for, and session {spent - 1} was opened; "
+                "each is opened once, in order."
+            )
 
     def _holder(self, scheme: Scheme) -> KeyHolder:
         state = self._context.state
@@ -125,7 +165,18 @@ class KeyHolderParty:
             own_identity(self._context),
             {number: key for number, key in roster.items() if number != own},
             state=None if kept is None else dict(kept),
+            spares=SPARES,
         )
+
+
+def _own_number(roster: Mapping[int, bytes], public: bytes) -> int:
+    found = [number for number, key in roster.items() if key == public]
+    if len(found) != 1:
+        raise SignatureError(
+            f"the server lists the key holder's own key {len(found)} times, and each party has one "
+            "role."
+        )
+    return found[0]
 
 
 def _state_name(scheme: Scheme) -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "ROUND",
     "RUN",
     "SESSION",
+    "SETTINGS",
     "SHAPE",
     "SHARE",
     "SIGNATURE",
@@ -73,6 +74,7 @@ REFUSED = "refused"
 
 RUN = "run"
 VERSION = "version"
+SETTINGS = "settings"
 SESSION = "session"
 IDENTITY = "identity"
 N_MEMBERS = "n-members"

@@ -24,6 +24,7 @@ from fedtrade.errors import (
     ThresholdError,
 )
 from fedtrade.secure import EncryptedAggregation
+from fedtrade.secure.agreement import agreed_settings
 from fedtrade.secure.encrypted import (
     CiphertextSum,
     Contribution,
@@ -44,6 +45,7 @@ from fedtrade.secure.wire import (
     CIPHERTEXTS,
     DECRYPT,
     DIGEST,
+    GREETING,
     HOLDER,
     KEY,
     KIND,
@@ -53,6 +55,7 @@ from fedtrade.secure.wire import (
     ROSTER,
     ROUND,
     SESSION,
+    SETTINGS,
     SIGNATURE,
     SIZE,
     WORDS,
@@ -78,8 +81,13 @@ from strategies.trust.private import (
 
 __all__ = ["Encrypted", "EncryptedSums"]
 
+MOST_NUMBERS = 1 << 32
 MOST_KINDS = 3
 """Sums of different shapes that grow side by side until most members' is known."""
+
+SPARES = Spares()
+"""Processes that add, kept from one sum to the next. They see ciphertexts only, and no key holder
+has its own from here: that one is shown secret keys."""
 
 
 class Encrypted(PrivateMode):
@@ -101,6 +109,19 @@ class Encrypted(PrivateMode):
         super().check(rule, n_asked, n_liars, n_participants)
         channels(self._encrypted, n_participants)
 
+    def check_values(self, n_participants: int, *, by_examples: bool) -> None:
+        """Whether the schemes' rings hold sums of so many."""
+        schemes = channels(self._encrypted, n_participants)
+        sums, training = schemes[SUMS], schemes[TRAINING]
+        sum_layout(self._encrypted, 1, sums.layout_members, modulus=sums.modulus)
+        training_layout(
+            self._encrypted,
+            1,
+            training.layout_members,
+            by_examples=by_examples,
+            modulus=training.modulus,
+        )
+
     def statement(self, n_participants: int) -> PrivacyStatement:
         """With the schemes that hold the sums of so many."""
         return encrypted_statement(self._encrypted, n_participants)
@@ -121,17 +142,19 @@ class EncryptedSums(PrivateSums):
         self._roster: dict[int, bytes] = {}
         self._holder = 0
         self._schemes: Mapping[str, Scheme] = {}
+        self._n_members = 0
         self._keys: dict[str, bytes] = {}
         self._session = -1
         self._kind = TRAINING
-        self._spares = Spares()
         self._growing: dict[tuple[tuple[int, ...], tuple[str, ...]], CiphertextSum] = {}
 
     # --- joining --------------------------------------------------------------------------------
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
-        """The run's name."""
-        return greeting(self._run)
+        """The run's name, and the settings that all must have."""
+        told = greeting(self._run)
+        told[GREETING][SETTINGS] = agreed_settings(self._settings)
+        return told
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Let the key holder make keys, and give the public ones to all members.
@@ -143,21 +166,22 @@ class EncryptedSums(PrivateSums):
         SecureAggregationError
             If it makes no usable keys.
         """
-        self._holder = _one(members.key_holders)
+        self._holder = _one(members)
         refusals = self._learn(members)
-        number = 1 + max([*self._numbers.values(), -1])
-        self._roster[number] = read_identity(members.answers[self._holder])
+        answer = members.answers[self._holder]
+        number = _holder_number(answer, self._numbers.values())
+        self._roster[number] = read_identity(answer)
         if len(set(self._roster.values())) < len(self._roster):
             raise ConfigurationError(
                 "the key holder has the identity key of a participant, and nobody may be both: "
                 "whoever holds the key could read its fellows' updates with the server's help."
             )
-        n_members = len(self._numbers)
+        n_members = self._n_members = len(self._numbers)
         self._schemes = channels(self._settings, n_members)
         roster = ConfigRecord({**pack_roster(self._roster)})
         wanted = ConfigRecord({N_MEMBERS: n_members, HOLDER: number})
-        answer = self._ask_holder(grid, {ROSTER: roster, KEY: wanted}, ttl_s)
-        made = answer.message.content.config_records.get(KEY, ConfigRecord())
+        keys = self._ask_holder(grid, {ROSTER: roster, KEY: wanted}, ttl_s)
+        made = keys.message.content.config_records.get(KEY, ConfigRecord())
         self._take_keys(made, number)
         record = {ROSTER: roster, KEY: ConfigRecord({**made, N_MEMBERS: n_members, HOLDER: number})}
         messages = [self._message(node, record, ttl_s) for node in sorted(self._numbers)]
@@ -214,7 +238,7 @@ class EncryptedSums(PrivateSums):
         self._session += 1
         round_: dict[str, Any] = {
             SESSION: self._session,
-            N_MEMBERS: len(self._numbers),
+            N_MEMBERS: self._n_members,
             BY_EXAMPLES: asked.by_examples,
         }
         given = RecordDict(dict(content))
@@ -244,6 +268,9 @@ class EncryptedSums(PrivateSums):
                 uploads[node] = self._add(node, reply, shape, asked)
             except (ValueError, SecureAggregationError) as error:
                 refusals.setdefault(node, Refusal(node, printable(str(error))))
+            except BaseException:
+                self._end_sums()
+                raise
         for node in asked.nodes:
             if node not in uploads and node not in refusals:
                 refusals[node] = Refusal(node, NOT_IN_TIME)
@@ -300,6 +327,8 @@ class EncryptedSums(PrivateSums):
         number, arms = self._numbers[node], read_arms(reply)
         contribution = self._contribution(reply, number)
         growing = self._growing.get((shape, arms))
+        if asked.n_values is not None and shape != (asked.n_values,):
+            raise ProtocolError(f"its part has the shape {shape} and not {(asked.n_values,)}")
         if growing is None:
             if len(self._growing) >= MOST_KINDS:
                 raise ProtocolError(
@@ -308,7 +337,7 @@ class EncryptedSums(PrivateSums):
             by_examples = asked.by_examples if asked.is_training else None
             size = self.layout(math.prod(shape), by_examples=by_examples).size
             scheme, key = self._schemes[self._kind], self._keys[self._kind]
-            growing = CiphertextSum(scheme, key, size, spares=self._spares)
+            growing = CiphertextSum(scheme, key, size, spares=SPARES)
             self._growing[shape, arms] = growing
         growing.add(number, contribution.chunks)
         return Upload(contribution.signed, shape, arms)
@@ -368,6 +397,11 @@ class EncryptedSums(PrivateSums):
         told = answer.message.content.config_records.get(DECRYPT, ConfigRecord())
         if REFUSED in told:
             raise ProtocolError(f"the key holder opens no sum: {told[REFUSED]!s}")
+        if told.get(SESSION) != self._session:
+            raise ProtocolError(
+                f"the key holder's answer is to sum {told.get(SESSION)!r}, and this is "
+                f"{self._session}."
+            )
         words = answer.arrays.get(WORDS)
         if words is None or words.dtype != np.int64 or words.shape != (layout.size,):
             raise ProtocolError("the key holder's answer is no sum of this size.")
@@ -398,11 +432,29 @@ class EncryptedSums(PrivateSums):
         return Message(content, node, SECURE, ttl=ttl_s)
 
 
-def _one(key_holders: tuple[int, ...]) -> int:
-    if len(key_holders) == 1:
-        return key_holders[0]
-    found = f"{len(key_holders)} nodes say they are" if key_holders else "no node says it is"
+def _one(members: Membership) -> int:
+    """The node that holds the key."""
+    found = members.key_holders
+    if len(found) == 1:
+        return found[0]
+    said = f"{len(found)} nodes say they are" if found else "no node says it is"
+    left_out = "; ".join(plain_reason(refusal.reason) for refusal in members.refusals[:3])
     raise ConfigurationError(
-        f"aggregation=encrypted needs one key holder, and {found} one: start a node without data "
+        f"aggregation=encrypted needs one key holder, and {said} one: start a node without data "
         'of its own with role="key-holder" in its configuration, or take aggregation=masked.'
+        + printable(f" Nodes that were left out: {left_out}." if left_out else "")
     )
+
+
+def _holder_number(answer: Message, numbers: Iterable[int]) -> int:
+    """The key holder's own number, if it knows one, or the next behind the participants'."""
+    told = answer.content.config_records[GREETING].get(HOLDER)
+    most = max(numbers, default=-1)
+    if told is None:
+        return most + 1
+    if type(told) is not int or not most < told < MOST_NUMBERS:
+        raise ConfigurationError(
+            f"the key holder says that its number is {told!r}, and must have one behind the "
+            f"participants', the last of whom has {most}."
+        )
+    return told

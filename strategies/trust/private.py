@@ -102,6 +102,8 @@ class Asked:
     ttl_s : float or None
     by_examples : bool
         See `TrainingRequest`.
+    n_values : int or None
+        Entries of a contribution, where the server knows them.
     """
 
     nodes: Sequence[int]
@@ -109,6 +111,7 @@ class Asked:
     group_id: str
     ttl_s: float | None
     by_examples: bool = False
+    n_values: int | None = None
 
     @property
     def is_training(self) -> bool:
@@ -346,6 +349,7 @@ def _training(request: TrainingRequest) -> Asked:
         request.group_id,
         request.ttl_s,
         request.by_examples,
+        request.n_values,
     )
 
 

@@ -95,6 +95,9 @@ class Child:
         except (OSError, EOFError, ValueError, errors.ProtocolError) as error:
             code = self.close()
             raise ChildDied(f"{type(error).__name__}, exit code {code}") from None
+        except BaseException:  # half a conversation: the next answer would be to this request
+            self.close()
+            raise
         if "error" in answered:
             kind = getattr(errors, answered["error"], errors.ProtocolError)
             raise kind(answered["message"])

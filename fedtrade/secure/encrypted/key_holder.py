@@ -7,7 +7,8 @@ order, and only one that
 - counts in every chunk as many contributions (or as much weight) as there are signatures;
 - is dominated by nobody: no weight is more than `1 / min_contributors` of all weight.
 
-The session is spent with the attempt, whatever comes of it.
+The session is spent with the first attempt that passes these checks but the count, which takes a
+decryption; what is refused before has opened nothing.
 
 **What this rests on.** The server is assumed to follow the protocol and to be curious, and not to
 work together with the key holder: the two together read everything. The key holder sees ciphertexts
@@ -28,7 +29,8 @@ a flaw of the parser that did more than crash it would cost the key.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +47,14 @@ from fedtrade.secure.encrypted.ckks import CKKS, flooding_deviation, to_ring
 from fedtrade.secure.encrypted.contribution import SignedDigest, sign_key, verify_digest
 from fedtrade.secure.encrypted.flooding import gaussian
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Scheme, max_weight, n_chunks
+from fedtrade.secure.encrypted.spares import Spares
 from fedtrade.secure.masked.keys import IdentityKey
 from fedtrade.secure.settings import EncryptedAggregation
 
 __all__ = ["MOST_OPENED", "KeyHolder"]
 
 MOST_OPENED = 4096
-"""Ciphertexts that are opened under one key; flooding reckons with it."""
+"""Ciphertexts of an approximate scheme that are opened under one key; flooding reckons with it."""
 
 Fields = Mapping[str, int | str | bytes]
 
@@ -72,7 +75,11 @@ class KeyHolder:
     state : mapping or None
         An earlier `state`; without one, new keys are made.
     most_opened : int
-        Ciphertexts that may be opened under these keys.
+        Ciphertexts that may be opened under these keys if the scheme is approximate; exact sums
+        tell nothing of the key.
+    spares : Spares or None
+        Where the child that decrypts comes from and goes to. It knows secret keys: give no other
+        part of the process the same.
 
     Raises
     ------
@@ -91,10 +98,12 @@ class KeyHolder:
         state: Fields | None = None,
         most_opened: int = MOST_OPENED,
         limits: Limits | None = None,
+        spares: Spares | None = None,
     ) -> None:
         self._scheme, self._settings, self._run = scheme, settings, run
         self._identity, self._identities = identity, dict(identities)
         self._most_opened, self._limits = most_opened, limits or Limits()
+        self._spares = spares
         self._next_session, self._n_opened = 0, 0
         if state is None:
             self._keys = scheme.generate()
@@ -214,23 +223,33 @@ class KeyHolder:
             )
         for chunk in chunks:
             self._scheme.check_sum(chunk)
-        if self._n_opened + len(chunks) > self._most_opened:
+        is_worn = self._n_opened + len(chunks) > self._most_opened
+        if is_worn and not self._scheme.is_exact:
             raise ThresholdError(
                 f"these keys have opened {self._n_opened} of the {self._most_opened} ciphertexts "
                 "that they may; make new keys."
             )
 
     def _open(self, size: int, chunks: Sequence[bytes]) -> OpenedSum:
-        with Child(self._limits) as child:
+        fields, parts = {"scheme": dict(self._scheme.fields())}, [self._keys.secret, *chunks]
+        with self._child() as child:
             try:
-                child.ask("start", {"scheme": dict(self._scheme.fields())}, ())
-                parts = [self._keys.secret, *chunks]
+                child.ask("start", fields, ())
                 found, out = child.ask("decrypt", {"size": size}, parts)
             except ChildDied as death:
                 raise ProtocolError(
                     f"the process that read the sum's ciphertexts died over them ({death})."
                 ) from None
         return OpenedSum(np.frombuffer(out[0], dtype="<i8"), np.array(found["counts"]))
+
+    @contextmanager
+    def _child(self) -> Iterator[Child]:
+        if self._spares is None:
+            with Child(self._limits) as child:
+                yield child
+        else:
+            with self._spares.lent(self._limits) as child:
+                yield child
 
     def _flood(self, values: NDArray[np.int64], n_contributors: int) -> NDArray[np.int64]:
         if not isinstance(self._scheme, CKKS):

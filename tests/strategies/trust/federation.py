@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 STAGES = ("pledge", "open", "share", "upload", "check", "unmask")
+ENCRYPTED = ("key", "round", "decrypt")
 
 Fate: TypeAlias = Callable[[int, Mapping[str, int]], Any]
 """From a participant's number and the sums of the stages in a message to what becomes of it: None
@@ -58,9 +59,10 @@ def stages_of(message: Message) -> dict[str, int]:
         for name, record in message.content.config_records.items()
         if name.startswith("secure.")
     }
-    asked = {name: session for name, session in found.items() if name in (*STAGES, "greeting")}
+    known = (*STAGES, *ENCRYPTED, "greeting")
+    asked = {name: session for name, session in found.items() if name in known}
     if message.metadata.message_type == MessageType.TRAIN:
-        asked["train"] = asked.get("upload", -1)
+        asked["train"] = asked.get("upload", asked.get("round", -1))
     return asked
 
 

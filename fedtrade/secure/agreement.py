@@ -1,0 +1,63 @@
+"""Settings that all parties of a private sum must have alike.
+
+A member that clips at another bound, say, writes its numbers in other steps, and nobody would see
+it in the sum. So the server says its settings in the first message of a run, and each party
+compares them with its own.
+"""
+
+import json
+from typing import Any
+
+from fedtrade.errors import ConfigurationError, ProtocolError
+from fedtrade.secure.settings import PrivateAggregation
+
+__all__ = ["agreed_settings", "check_agreed"]
+
+OWN = {"identities"}
+"""A path, which is each party's own."""
+
+MOST_CHARACTERS = 10_000
+LONGEST = 60
+
+
+def agreed_settings(settings: PrivateAggregation) -> str:
+    """What a party tells the others of its settings, as JSON."""
+    return json.dumps(settings.model_dump(mode="json", exclude=OWN), sort_keys=True)
+
+
+def check_agreed(own: PrivateAggregation, told: object) -> None:
+    """Compare what the server tells with one's own settings.
+
+    Raises
+    ------
+    ProtocolError
+        If it tells nothing that can be compared.
+    ConfigurationError
+        If they differ; it names the settings, and both values of each.
+    """
+    theirs, mine = _read(told), _read(agreed_settings(own))
+    differing = [
+        f"aggregation.{name}={_shown(mine, name)} here and {_shown(theirs, name)} at the server"
+        for name in sorted({*mine, *theirs})
+        if mine.get(name) != theirs.get(name) or (name in mine) != (name in theirs)
+    ]
+    if differing:
+        raise ConfigurationError(
+            f"the settings of private sums differ: {'; '.join(differing)[:400]}. Give all parties "
+            "the same."
+        )
+
+
+def _read(told: object) -> dict[str, Any]:
+    try:
+        if isinstance(told, str) and len(told) <= MOST_CHARACTERS:
+            found = json.loads(told)
+            if isinstance(found, dict):
+                return found
+    except (ValueError, RecursionError):
+        pass
+    raise ProtocolError("the server does not say which settings its private sums have.")
+
+
+def _shown(settings: dict[str, Any], name: str) -> str:
+    return repr(settings[name])[:LONGEST] if name in settings else "unknown"
