@@ -32,6 +32,7 @@ from fedtrade.optimisers import OptimiserState, ServerOptimiser, fed_avg
 from fedtrade.robust import Aggregation, Rule, RuleState
 from fedtrade.robust.screening import capped_weights, trimmed_average
 from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, VECTOR, split_prefix
+from strategies.replies import LocalResult
 from strategies.round_rule import UserFunction, round_rule
 from strategies.round_strategy import RoundReport, RoundStrategy
 from strategies.trust import Row, Rows, TrainingRequest
@@ -374,6 +375,24 @@ class RobustAggregation(RoundStrategy):
             _scaled(found.update, n_params, 1.0 / scale),
             lambda: found.weights,
             _scaled_state(found.state, n_params, 1.0 / scale),
+        )
+
+    def rehearse(self, updates: NDArray[np.float32], nodes: Sequence[int]) -> Aggregation:
+        """What would come of these nodes' updates in the present round, whatever they weigh.
+
+        As `combine`, but of the rows that the trust mode makes of the updates.
+
+        Raises
+        ------
+        ValueError
+            As the rule.
+        """
+        results = [
+            LocalResult(node, update, 1, 0.0) for node, update in zip(nodes, updates, strict=True)
+        ]
+        rows = self.trust_mode.rows(results, self._asked().request)
+        return self.combine(
+            np.stack([row.update for row in rows]), nodes=[row.nodes[0] for row in rows]
         )
 
     def _step(

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fedtrade.components import build
 from fedtrade.errors import ConfigurationError
 from fedtrade.robust import Rule, build_rule
+from fedtrade.secure import PlainAggregation
 from fedtrade.settings import Component
 from fedtrade.tasks.task import Vector
 from fedtrade.wire import VECTOR
@@ -30,8 +31,9 @@ from simulations.attacks import Attack, AttackedGrid, DataAttack, choose_attacke
 from simulations.flower_log import flower_log_level
 from simulations.grid import InProcessGrid
 from strategies.robust import RobustAggregation
+from strategies.trust import Plain
 
-__all__ = ["NO_ATTACK", "Cell", "CellResult", "run_cell"]
+__all__ = ["NO_ATTACK", "Cell", "CellResult", "rule_label", "run_cell"]
 
 NO_ATTACK = "none"
 
@@ -49,6 +51,9 @@ class Cell(_Record):
         How they are called in the results.
     share : float
         Of the participants that lie; with the attack `none` they could, but are honest.
+    group_size : int or None
+        Members of random groups whose means the rule sees, as with masked sums; None for
+        participants' own updates.
     assumed_share : float or None
         Of liars that the rule is told to expect; None for the true one.
     definition : Component
@@ -69,6 +74,7 @@ class Cell(_Record):
     attack: str
     share: Annotated[float, Field(ge=0.0, lt=0.5)]
     seed: int
+    group_size: Annotated[int, Field(ge=2)] | None = None
     assumed_share: Annotated[float, Field(ge=0.0, lt=0.5)] | None = None
     definition: Component
     strategy: Component
@@ -86,9 +92,15 @@ class Cell(_Record):
     def title(self) -> str:
         """The cell in a few words."""
         return (
-            f"{self.problem}/{self.heterogeneity}: {self.rule} against {self.attack}, "
+            f"{self.problem}/{self.heterogeneity}: "
+            f"{rule_label(self.rule, self.group_size)} against {self.attack}, "
             f"{100 * self.share:g} %, seed {self.seed}"
         )
+
+
+def rule_label(rule: str, group_size: int | None) -> str:
+    """A rule as it stands in tables: with the size of the groups whose means it sees."""
+    return rule if group_size is None else f"{rule}, groups of {group_size}"
 
 
 class CellResult(_Record):
@@ -127,14 +139,15 @@ def run_cell(cell: Cell) -> CellResult:
         named = build_rule(cell.rule)
         n_byzantine = n_byzantine if _defends(named) else 0
         try:
-            named.check(n, n_byzantine)
-        except ValueError as error:
+            _trust_mode(cell).check(named, n, n_byzantine, n)
+            _check_memory(named, cell)
+        except (ValueError, ConfigurationError) as error:
             return CellResult(refusal=str(error), seconds=time.perf_counter() - started)
     attack = _attack(cell)
     cast = Cast(n, liars, is_honest=attack is None)
     rule = cell.rule_options or cell.rule
     strategy = partial(
-        build, cell.strategy, "strategy", rule=rule, n_byzantine=n_byzantine, seed=cell.seed
+        _strategy, cell, cell.strategy, rule=rule, n_byzantine=n_byzantine, seed=cell.seed
     )
     with flower_log_level(logging.CRITICAL):
         outcome = _run(problem, cast, strategy, attack, cell.seed)
@@ -142,6 +155,25 @@ def run_cell(cell: Cell) -> CellResult:
     scores = problem.scores(outcome, references, attack)
     metrics = {name: _finite_or_none(value) for name, value in scores.items()}
     return CellResult(metrics=metrics, seconds=time.perf_counter() - started)
+
+
+def _trust_mode(cell: Cell) -> Plain:
+    return Plain(PlainAggregation(group_size=cell.group_size))
+
+
+def _check_memory(rule: Rule, cell: Cell) -> None:
+    if rule.uses_history and cell.group_size is not None:
+        raise ConfigurationError(
+            f"{rule.name} remembers each participant's updates, and groups of {cell.group_size} "
+            "hide them."
+        )
+
+
+def _strategy(cell: Cell, component: Component, **given: Any) -> RobustAggregation:
+    """A new strategy that sees updates as the cell says."""
+    strategy: RobustAggregation = build(component, "strategy", **given)
+    strategy.trust_mode = _trust_mode(cell)
+    return strategy
 
 
 def _finite_or_none(value: float) -> float | None:
@@ -246,8 +278,8 @@ def _train(
 def _combine(
     strategy: RobustAggregation, nodes: Sequence[int], updates: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What the rule would make of updates in the present round, rows in the order of the nodes."""
-    found: NDArray[np.float32] = strategy.combine(updates, nodes=nodes[: len(updates)]).update
+    """What would come of updates in the present round, rows in the order of the nodes."""
+    found: NDArray[np.float32] = strategy.rehearse(updates, nodes[: len(updates)]).update
     return found
 
 

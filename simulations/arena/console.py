@@ -110,7 +110,7 @@ def print_arena(results: ArenaResults, console: Console | None = None) -> None:
         for found in standings(results, metrics):
             console.print(_table(found, is_short=True))
     for failure in results.failures:
-        text = f"failed: {failure.rule} against {failure.attack} ({failure.problem}, "
+        text = f"failed: {failure.label} against {failure.attack} ({failure.problem}, "
         text += f"{share_text(failure.share)}, seed {failure.seed}): {failure.reason}"
         console.print(Text(text, style="red"))
 

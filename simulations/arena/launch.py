@@ -107,7 +107,7 @@ def run(
     if results.failures:
         first = results.failures[0]
         raise FedtradeError(
-            f"{len(results.failures)} of {len(cells)} cells failed, the first is {first.rule} "
+            f"{len(results.failures)} of {len(cells)} cells failed, the first is {first.label} "
             f"against {first.attack} on {first.problem}: {first.reason.rstrip('.')}. Run the same "
             "command again to try these alone."
         )

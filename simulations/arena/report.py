@@ -188,7 +188,7 @@ def _beside(
 
 
 def _refusals(results: ArenaResults) -> Iterator[str]:
-    found = dict.fromkeys((r.problem, r.rule, r.share, r.reason) for r in results.refusals)
+    found = dict.fromkeys((r.problem, r.label, r.share, r.reason) for r in results.refusals)
     if not found:
         return
     yield page.element("h2", "Where a rule cannot be used")
@@ -206,7 +206,7 @@ def _failures(results: ArenaResults) -> Iterator[str]:
         return
     yield page.element("h2", "Cells that failed")
     rows = [
-        f'<tr><th scope="row">{page.element("span", f.rule)}</th>'
+        f'<tr><th scope="row">{page.element("span", f.label)}</th>'
         f"{page.element('td', f.attack)}{page.element('td', f'{f.problem}, {f.heterogeneity}')}"
         f"{page.element('td', typographic(share_text(f.share)))}{page.element('td', str(f.seed))}"
         f"{page.element('td', f.reason, 'text')}</tr>"

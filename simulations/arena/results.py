@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fedtrade.errors import CheckpointError
 from fedtrade.report.atomic import write_atomically
 from fedtrade.report.results import Number
+from simulations.arena.cell import rule_label
 from simulations.arena.settings import ArenaSettings
 from simulations.arena.sweep import SweepOutcome
 
@@ -44,6 +45,12 @@ class _Place(BaseModel):
     attack: str
     share: Annotated[float, Field(ge=0.0, lt=0.5)]
     seed: Annotated[int, Field(ge=0)]
+    group_size: Annotated[int, Field(ge=2)] | None = None
+
+    @property
+    def label(self) -> str:
+        """The rule, with the size of the groups whose means it saw."""
+        return rule_label(self.rule, self.group_size)
 
 
 class ArenaRecord(_Place):

@@ -80,6 +80,7 @@ class Definition(Component):
 
 
 Share = Annotated[float, Field(ge=0.0, lt=0.5)]
+GroupSize = Annotated[int, Field(ge=2)]
 
 
 class ArenaSettings(_Record):
@@ -90,6 +91,8 @@ class ArenaSettings(_Record):
     problems : tuple of str
         Which of those in `problem` are run.
     problem : mapping of str to Definition
+    group_sizes : tuple of int or None
+        See `Cell`; None for participants' own updates.
     assumed_share : float or None
         See `Cell`.
     strategy, reference : Component
@@ -104,6 +107,7 @@ class ArenaSettings(_Record):
     attacks: Annotated[tuple[Choice, ...], Field(min_length=1)]
     shares: Annotated[tuple[Share, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    group_sizes: Annotated[tuple[GroupSize | None, ...], Field(min_length=1)] = (None,)
     assumed_share: Share | None = None
     strategy: Component
     reference: Component
@@ -112,7 +116,7 @@ class ArenaSettings(_Record):
     resume: bool = True
     progress: Literal["auto", "plain", "none"] = "auto"
 
-    @field_validator("problems", "rules", "attacks", "shares", "seeds")
+    @field_validator("problems", "rules", "attacks", "shares", "seeds", "group_sizes")
     @classmethod
     def _check_different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [value.name if isinstance(value, _Choice) else value for value in values]

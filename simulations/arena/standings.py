@@ -54,7 +54,8 @@ class Standings:
     Attributes
     ----------
     rules, attacks : tuple of str
-        In the order in which they were run; attacks without `none`.
+        In the order in which they were run; attacks without `none`. A rule that saw means of
+        groups is another one than the same rule that saw participants.
     shares : tuple of float
         Rising.
     cases : mapping of (rule, attack, share) to Value
@@ -120,13 +121,13 @@ def standings(results: ArenaResults, metrics: Mapping[str, str] | None = None) -
     for r in results.records:
         if r.metric == wanted.get(r.problem):
             cases = values.setdefault((r.problem, r.heterogeneity), {})
-            found = cases.setdefault((r.rule, r.attack, r.share), [])
+            found = cases.setdefault((r.label, r.attack, r.share), [])
             if r.value is not None:
                 found.append(r.value)
     for refusal in results.refusals:
         place = (refusal.problem, refusal.heterogeneity)
         values.setdefault(place, {})
-        refused[place].setdefault(refusal.rule, {})[refusal.share] = None
+        refused[place].setdefault(refusal.label, {})[refusal.share] = None
     return [
         _standings(place, wanted[place[0]], cases, refused[place])
         for place, cases in values.items()

@@ -59,6 +59,7 @@ def plan_cells(settings: ArenaSettings, attacks: Attacks) -> tuple[Cell, ...]:
             attack=attack,
             share=share,
             seed=seed,
+            group_size=group_size,
             assumed_share=settings.assumed_share,
             definition=definition.component,
             strategy=settings.strategy,
@@ -73,6 +74,7 @@ def plan_cells(settings: ArenaSettings, attacks: Attacks) -> tuple[Cell, ...]:
         for seed in settings.seeds
         for share in settings.shares
         for rule in settings.rules
+        for group_size in settings.group_sizes
         for attack, options in (attacks if share else {NO_ATTACK: None}).items()
     )
     if not cells:

@@ -227,8 +227,8 @@ class MaskedSums(PrivateSums):
                 refusals.setdefault(node, Refusal(node, printable(str(error))))
                 continue
             upcoming = self._session + 1
-            pledged = self._numbers[node] in self._done.get((PLEDGE, upcoming), set())
-            for refusal in self._take(node, reply, {OPEN: upcoming} if pledged else {}):
+            asked_too = bool(self._opening(self._numbers[node], upcoming))
+            for refusal in self._take(node, reply, {OPEN: upcoming} if asked_too else {}):
                 refusals.setdefault(node, refusal)
         for node in asked.nodes:
             if node not in uploads and node not in refusals:
@@ -311,7 +311,8 @@ class MaskedSums(PrivateSums):
             asked[node] = dict(unmasking.get(node, {}))
             if number in self._done.get((OPEN, upcoming), set()):
                 adverts = self._server.adverts(upcoming, number)
-                asked[node] |= self._record(SHARE, upcoming, adverts)
+                if self._server.parameters(upcoming):  # enough of them for a graph
+                    asked[node] |= self._record(SHARE, upcoming, adverts)
             asked[node] |= self._record(PLEDGE, upcoming + 1, {})
         stages = {UNMASK: upcoming - 1, SHARE: upcoming, PLEDGE: upcoming + 1}
         return self._exchange(grid, asked, stages, ttl_s)
@@ -341,9 +342,13 @@ class MaskedSums(PrivateSums):
 
     def _opening(self, number: int, session: int) -> dict[str, ConfigRecord]:
         """The record that asks for the keys of a sum, if the member has pledged any."""
-        if number not in self._done.get((PLEDGE, session), set()):
+        pledged = self._done.get((PLEDGE, session), set())
+        if number not in pledged:
             return {}
-        return self._record(OPEN, session, self._server.commitments(session))
+        commitments = self._server.commitments(session)
+        if len(pledged) < self._settings.min_contributors:
+            return {}  # they would refuse; the next sum but one has all of them again
+        return self._record(OPEN, session, commitments)
 
     @staticmethod
     def _record(stage: str, session: int, fields: Mapping[str, Any]) -> dict[str, ConfigRecord]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fedtrade.secure.statement import PrivacyStatement
 from fedtrade.wire import SUM
 from strategies.membership import Membership
-from strategies.replies import Refusal
+from strategies.replies import LocalResult, Refusal
 from strategies.round_rule import RoundRule
 
 __all__ = ["Row", "Rows", "Summed", "TrainingRequest", "TrustMode"]
@@ -202,6 +202,10 @@ class TrustMode(ABC):
             If the participants do not allow the mode at all.
         """
         return members
+
+    def rows(self, results: Sequence[LocalResult], request: TrainingRequest) -> list[Row]:
+        """What a rule would see of participants' updates, if anybody saw them."""
+        return [Row((r.node_id,), r.update, r.n_examples, r.loss) for r in results]
 
     # --- adding up ------------------------------------------------------------------------------
 

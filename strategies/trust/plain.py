@@ -79,11 +79,13 @@ class Plain(TrustMode):
             n_parts=request.n_parts,
             max_norm_ratio=request.max_norm_ratio,
         )
-        if self._group_size is None:
-            rows = [Row((r.node_id,), r.update, r.n_examples, r.loss) for r in results]
-        else:
-            rows = _means(results, self._group_size, request)
-        return Rows(rows, refusals, n_broken)
+        return Rows(self.rows(results, request), refusals, n_broken)
+
+    def rows(self, results: Sequence[LocalResult], request: TrainingRequest) -> list[Row]:
+        """What a rule sees of usable replies."""
+        if self._group_size is not None:
+            return _means(results, self._group_size, request)
+        return [Row((r.node_id,), r.update, r.n_examples, r.loss) for r in results]
 
     def add_up(
         self,

@@ -116,3 +116,20 @@ def test_the_model_is_that_of_the_run_in_process(
         factory(settings.runtime, "runtime", settings=settings)()
         vectors.append(read_model(Path(settings.out) / "model.safetensors").model.vector)
     np.testing.assert_allclose(*vectors, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(not ray_runtime.is_installed(), reason="needs the extra `ray`")
+def test_masked_sums_are_those_of_the_run_in_process(tiny: Callable[..., Settings]) -> None:
+    """Participants keep keys and masks from message to message, in whatever process they are."""
+    vectors = []
+    for runtime in ("ray", "inprocess"):
+        settings = tiny(
+            *(f"runtime={runtime}", "aggregation=masked", "strategy.weights=equal"),
+            *("evaluation.n_origins=1", "evaluation.pooled=false"),
+        )
+        factory(settings.runtime, "runtime", settings=settings)()
+        results = json.loads((Path(settings.out) / "results.json").read_text())
+        assert results["failures"] == []
+        vectors.append(read_model(Path(settings.out) / "model.safetensors").model.vector)
+    np.testing.assert_allclose(*vectors, rtol=1e-4, atol=1e-6)

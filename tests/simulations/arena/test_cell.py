@@ -4,11 +4,15 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord
+from flwr.clientapp import ClientApp
 
 from fedtrade.errors import ConfigurationError
-from simulations.arena.cell import Cell, run_cell
+from simulations.arena.cell import Cell, _combine, _strategy, run_cell
 from simulations.arena.launch import plan_of
 from simulations.arena.settings import ArenaSettings
+from simulations.grid import InProcessGrid
+from strategies.replies import LocalResult
 
 Tiny = Callable[..., ArenaSettings]
 
@@ -117,3 +121,63 @@ def test_keys_tell_cells_apart_and_survive_json(tiny: Tiny) -> None:
 def test_no_metric_is_stored_as_nan(tiny: Tiny) -> None:
     metrics = run_cell(_cells(tiny)["mean", "none"]).metrics
     assert all(value is None or np.isfinite(value) for value in metrics.values())
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+
+def _grouped(tiny: Tiny, *overrides: str) -> dict[tuple[str, int | None], Cell]:
+    cells = plan_of(tiny("problem.digits.n_participants=10", *overrides))
+    return {(cell.rule, cell.group_size): cell for cell in cells if cell.attack != "none"}
+
+
+def test_means_of_groups_are_another_cell(tiny: Tiny) -> None:
+    cells = _grouped(tiny, "group_sizes=[null,2,3]", "shares=[0.1]", "rules=[median]")
+    assert set(cells) == {("median", None), ("median", 2), ("median", 3)}
+    assert len({cell.key for cell in cells.values()}) == 3
+    found = {size: run_cell(cell).metrics["accuracy"] for (_, size), cell in cells.items()}
+    assert len(set(found.values())) > 1
+    assert "median, groups of 3 against sign_flip, 10 %" in cells["median", 3].title
+    assert "median against sign_flip" in cells["median", None].title
+
+
+def test_the_mean_of_groups_of_one_size_is_the_mean(tiny: Tiny) -> None:
+    """The references are those of participants' own updates, whatever a cell sees."""
+    cells = _grouped(tiny, "group_sizes=[null,5]", "rules=[mean]", "shares=[0.1]")
+    first, second = (run_cell(cell).metrics for cell in cells.values())
+    assert first["clean_accuracy"] == second["clean_accuracy"]
+    assert first["accuracy"] == pytest.approx(second["accuracy"], abs=0.03)
+
+
+def test_liars_that_can_spoil_too_many_groups_are_a_refusal(tiny: Tiny) -> None:
+    """Two liars of ten spoil two of three groups, and the median needs three good ones."""
+    cells = _grouped(tiny, "group_sizes=[2,3]", "rules=[median]")
+    assert run_cell(cells["median", 2]).refusal is None
+    refusal = run_cell(cells["median", 3]).refusal
+    assert refusal is not None
+    assert "group_size=3 makes floor(10 / 3) = 3 groups" in refusal
+
+
+def test_a_rule_that_remembers_participants_is_refused_with_groups(tiny: Tiny) -> None:
+    cells = _grouped(tiny, "group_sizes=[null,2]", "rules=[foolsgold]")
+    assert run_cell(cells["foolsgold", None]).refusal is None
+    assert "remembers each participant's" in str(run_cell(cells["foolsgold", 2]).refusal)
+
+
+def test_the_adversary_knows_what_the_rule_makes_of_groups(tiny: Tiny) -> None:
+    """It tries factors on the means of the very groups of the round."""
+    (cell,) = _grouped(tiny, "group_sizes=[2]", "rules=[median]", "shares=[0.1]").values()
+    strategy = _strategy(cell, cell.strategy, rule="median", n_byzantine=1, seed=0)
+    rng = np.random.default_rng(0)
+    with InProcessGrid(ClientApp(), 10) as grid:
+        nodes = sorted(grid.get_node_ids())
+        arrays = ArrayRecord({"vector": Array(np.zeros(4, np.float32))})
+        strategy.configure_train(1, arrays, ConfigRecord({"episode": 0}), grid)
+        updates = rng.normal(size=(10, 4)).astype(np.float32)
+        found = _combine(strategy, nodes, updates)
+        results = [LocalResult(*row, 1, 0.0) for row in zip(nodes, updates, strict=True)]
+        rows = strategy.trust_mode.rows(results, strategy._asked().request)
+    means = [np.mean([updates[nodes.index(n)] for n in row.nodes], axis=0) for row in rows]
+    assert [len(row.nodes) for row in rows] == [2] * 5
+    np.testing.assert_allclose(found, np.median(means, axis=0), rtol=1e-5)
+    assert np.abs(found - np.median(updates, axis=0)).max() > 0.01

@@ -104,7 +104,7 @@ def test_a_level_that_a_problem_does_not_know(cli, tiny_overrides) -> None:
 def test_an_unknown_preset_is_refused(cli) -> None:
     status, _, err = cli("--preset", "nothing")
     assert status == 2
-    assert "there is no preset 'nothing'; choose from karimireddy, tail_risk" in err
+    assert "there is no preset 'nothing'; choose from groups, karimireddy, tail_risk" in err
 
 
 @pytest.mark.parametrize("preset", [None, *presets()])

@@ -94,7 +94,8 @@ def test_results_are_read_back(results: ArenaResults, tmp_path: Path) -> None:
     assert read_arena(path) == results
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["schema_version"] == 1
-    assert set(content["records"][0]) == {*PLACE, "rule", "attack", "share", "metric", "value"}
+    keys = {*PLACE, "rule", "group_size", "attack", "share", "metric", "value"}
+    assert set(content["records"][0]) == keys
 
 
 @pytest.mark.parametrize(

@@ -116,3 +116,25 @@ def test_another_metric_than_the_headline() -> None:
     (one,) = standings(results, {"digits": "other"})
     assert one.metric == "other"
     assert one.rules == ("mean",)
+
+
+def test_a_rule_over_groups_stands_beside_the_rule_over_participants() -> None:
+    results = made(ROWS)
+    grouped = tuple(
+        record.model_copy(update={"group_size": 3, "value": 0.1})
+        for record in results.records
+        if record.rule == "krum"
+    )
+    refusal = Refusal(
+        **grouped[0].model_dump(exclude={"metric", "value", "share"}), share=0.4, reason="too few"
+    )
+    both = results.model_copy(
+        update={"records": (*results.records, *grouped), "refusals": (refusal,)}
+    )
+    (one,) = standings(both)
+    assert one.rules == ("mean", "krum", "krum, groups of 3")
+    assert one.ranking == ("krum", "krum, groups of 3", "mean")
+    assert one.refused == {"krum, groups of 3": (0.4,)}
+    worst = one.worst("krum, groups of 3")
+    assert worst is not None
+    assert worst.value.mean == 0.1
