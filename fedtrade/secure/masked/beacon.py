@@ -15,7 +15,15 @@ from fedtrade.errors import SignatureError
 from fedtrade.secure.masked.contexts import context
 from fedtrade.secure.masked.packing import pack_numbers
 
-__all__ = ["COMMITMENT_BYTES", "NONCE_BYTES", "check_openings", "commitment", "seed", "view_digest"]
+__all__ = [
+    "COMMITMENT_BYTES",
+    "NONCE_BYTES",
+    "check_openings",
+    "commitment",
+    "seed",
+    "view_digest",
+    "whole_seed",
+]
 
 NONCE_BYTES: Final = 16
 COMMITMENT_BYTES: Final = 16
@@ -45,6 +53,14 @@ def view_digest(run: bytes, session: int, numbers: NDArray[np.int64], pledged: b
 def seed(run: bytes, session: int, numbers: NDArray[np.int64], nonces: bytes) -> bytes:
     """32 bytes from the nonces that were opened, members in ascending order."""
     return hashlib.sha256(context("seed", run, session) + pack_numbers(numbers) + nonces).digest()
+
+
+def whole_seed(drawn: bytes) -> bytes:
+    """The seed of a sum without groups in a run with groups.
+
+    Another one, so that members who were told different things cannot work together.
+    """
+    return hashlib.sha256(b"fedtrade/secure/masked/whole/1" + drawn).digest()
 
 
 def check_openings(

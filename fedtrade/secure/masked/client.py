@@ -26,6 +26,7 @@ from fedtrade.secure.masked.beacon import (
     check_openings,
     commitment,
     view_digest,
+    whole_seed,
 )
 from fedtrade.secure.masked.client_session import (
     OPENED,
@@ -51,6 +52,7 @@ from fedtrade.secure.masked.packing import (
     Fields,
     check_names,
     pack_numbers,
+    read_bytes,
     read_numbers,
     read_rows,
 )
@@ -59,6 +61,8 @@ from fedtrade.secure.masked.shamir import SHARE_BYTES, pack, split, unpack
 from fedtrade.secure.masked.statements import (
     ADVERT_BYTES,
     CIPHERTEXT_BYTES,
+    GROUPED,
+    WHOLE,
     advert_statement,
     pledge_statement,
     self_seed_commitment,
@@ -206,7 +210,7 @@ class MaskedClient:
             If too few are left for a graph or group.
         """
         memory = self._expect("share", session, OPENED)
-        check_names(fields, "members", "nonces", "silent", "commitments", "adverts")
+        check_names(fields, "members", "nonces", "silent", "commitments", "adverts", "whole")
         known = self._roster.numbers
         numbers = self._members(fields, "members", known)
         nonces = read_rows(fields, "nonces", len(numbers), NONCE_BYTES)
@@ -219,7 +223,11 @@ class MaskedClient:
         seed = check_openings(
             self._run, session, memory.view, (numbers, nonces), (silent, commitments)
         )
-        cohort = self._cohort(seed, numbers)
+        is_told_whole = read_bytes(fields, "whole", 1) != GROUPED
+        whole = is_told_whole and self._settings.group_size is not None
+        if whole:
+            seed = whole_seed(seed)
+        cohort = self._cohort(seed, numbers, whole)
         self._check_contributors(len(cohort.ring), f"are in group {cohort.index}")
         neighbours = cohort.neighbours(self._number)
         adverts = read_rows(fields, "adverts", len(neighbours), ADVERT_BYTES)
@@ -244,6 +252,7 @@ class MaskedClient:
             sealed = AESGCM(key).encrypt(_direction(self._number), pair.tobytes(), seed)
             ciphertexts.append(sealed)
         memory.seed = seed
+        memory.whole = WHOLE if whole else b""
         memory.members = self._roster.to_bits(numbers)
         memory.self_seed = self_seed
         memory.mask_keys = adverts[:, :KEY_BYTES].tobytes()
@@ -410,12 +419,13 @@ class MaskedClient:
         if found < least:
             raise ThresholdError(f"{found} members {what}, and min_contributors={least}.")
 
-    def _cohort(self, seed: bytes, members: NDArray[np.int64]) -> Cohort:
-        cohorts = draw_cohorts(self._settings, len(self._roster), seed, members)
+    def _cohort(self, seed: bytes, members: NDArray[np.int64], whole: bool) -> Cohort:
+        cohorts = draw_cohorts(self._settings, len(self._roster), seed, members, whole=whole)
         return next(cohort for cohort in cohorts if self._number in cohort.ring)
 
     def _own_cohort(self, memory: ClientSession) -> Cohort:
-        return self._cohort(memory.seed, self._roster.from_bits(memory.members))
+        members = self._roster.from_bits(memory.members)
+        return self._cohort(memory.seed, members, bool(memory.whole))
 
     def _survivors(
         self, memory: ClientSession, cohort: Cohort, fields: Fields

@@ -29,6 +29,8 @@ class ClientSession:
         Digest of everybody's commitments.
     seed : 32 bytes
         Of the graph.
+    whole : bytes
+        One byte if there are no groups in this sum, though there are in the run.
     members, participants : bytes
         Who opened, and who shared: a bit for each known participant.
     self_seed : 32 bytes
@@ -45,6 +47,7 @@ class ClientSession:
     channel_secret: bytes = b""
     view: bytes = b""
     seed: bytes = b""
+    whole: bytes = b""
     members: bytes = b""
     participants: bytes = b""
     self_seed: bytes = b""

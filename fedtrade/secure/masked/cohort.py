@@ -147,7 +147,12 @@ def sum_parameters(
 
 
 def draw_cohorts(
-    settings: MaskedAggregation, n_known: int, seed: bytes, members: NDArray[np.int64]
+    settings: MaskedAggregation,
+    n_known: int,
+    seed: bytes,
+    members: NDArray[np.int64],
+    *,
+    whole: bool = False,
 ) -> tuple[Cohort, ...]:
     """The cohorts of a sum, as everybody derives them from the seed.
 
@@ -157,12 +162,16 @@ def draw_cohorts(
         Participants of the run.
     seed : 32 bytes
     members : int64 of shape (n,), ascending
+    whole : bool
+        Whether all are summed together, whatever the size of groups.
 
     Raises
     ------
     ThresholdError
         If there are too few members for a group or a graph.
     """
+    if whole:
+        settings = settings.model_copy(update={"group_size": None})
     return _draw(settings, n_known, seed, members.tobytes())
 
 

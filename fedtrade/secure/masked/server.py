@@ -26,6 +26,7 @@ from fedtrade.secure.masked.beacon import (
     commitment,
     seed,
     view_digest,
+    whole_seed,
 )
 from fedtrade.secure.masked.cohort import draw_cohorts
 from fedtrade.secure.masked.contexts import RUN_BYTES
@@ -44,6 +45,8 @@ from fedtrade.secure.masked.server_cohort import CohortFailure, CohortSum, Serve
 from fedtrade.secure.masked.shamir import SHARE_BYTES
 from fedtrade.secure.masked.statements import (
     CIPHERTEXT_BYTES,
+    GROUPED,
+    WHOLE,
     advert_statement,
     pledge_statement,
     survivors_digest,
@@ -76,6 +79,7 @@ class _Session:
     openings: dict[str, bytes] = field(default_factory=dict)
     members: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     seed: bytes = b""
+    whole: bool = False
     failure: str = ""
     cohorts: tuple[ServerCohort, ...] = ()
     places: dict[int, tuple[ServerCohort, int]] = field(default_factory=dict)
@@ -179,6 +183,19 @@ class MaskedServer:
         self.bytes_in[number] += size_of(fields)
 
     # --- shares ---------------------------------------------------------------------------------
+
+    def sum_all(self, session: int) -> None:
+        """Draw no groups for a sum, whatever the settings: less is opened, and nothing to choose.
+
+        Raises
+        ------
+        ReplayError
+            If they are drawn already.
+        """
+        found = self._session(session)
+        if found.stage > OPENING:
+            raise ReplayError(f"the groups of sum {session} are drawn already.")
+        found.whole = self._settings.group_size is not None
 
     def adverts(self, session: int, number: int) -> Fields:
         """All nonces, and the neighbours' keys, for a member that opened; later ones are refused.
@@ -430,11 +447,14 @@ class MaskedServer:
         nonces = b"".join(found.nonces[number] for number in numbers.tolist())
         found.members = numbers
         found.seed = seed(self._run, session, numbers, nonces)
+        if found.whole:
+            found.seed = whole_seed(found.seed)
         found.openings = {
             "members": pack_numbers(numbers),
             "nonces": nonces,
             "silent": pack_numbers(silent),
             "commitments": b"".join(found.pledges[number] for number in silent.tolist()),
+            "whole": WHOLE if found.whole else GROUPED,
         }
         found.stage = SHARING
         if len(numbers) < self._settings.min_contributors:
@@ -444,7 +464,9 @@ class MaskedServer:
             )
             return
         try:
-            drawn = draw_cohorts(self._settings, len(self._roster), found.seed, numbers)
+            drawn = draw_cohorts(
+                self._settings, len(self._roster), found.seed, numbers, whole=found.whole
+            )
         except (SecureAggregationError, ConfigurationError) as error:
             found.failure = str(error)
             return

@@ -13,6 +13,8 @@ from fedtrade.secure.masked.shamir import SHARE_BYTES
 __all__ = [
     "ADVERT_BYTES",
     "CIPHERTEXT_BYTES",
+    "GROUPED",
+    "WHOLE",
     "advert_statement",
     "pledge_statement",
     "self_seed_commitment",
@@ -22,6 +24,10 @@ __all__ = [
 
 ADVERT_BYTES: Final = 32 + 32 + 64
 """A member's public mask key, public channel key, and signature."""
+
+GROUPED: Final = b"\0"
+WHOLE: Final = b"\1"
+"""Whether a sum has the groups of the settings, or none."""
 
 TAG_BYTES: Final = 16
 CIPHERTEXT_BYTES: Final = 2 * SHARE_BYTES + TAG_BYTES
