@@ -46,7 +46,8 @@ def conspicuousness(
     """
     rows = updates.astype(np.float64)
     rows -= np.delete(rows, liar, axis=0).mean(axis=0)
-    spoilt, honest = [], []
+    spoilt: list[float] = []
+    honest: list[float] = []
     for _ in range(n_draws):
         for group in cohorts(rng.permutation(len(rows)), group_size):
             square = float((rows[group].mean(axis=0) ** 2).sum())

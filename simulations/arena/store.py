@@ -28,7 +28,9 @@ _CODE = (
     "fedtrade.models",
     "fedtrade.features",
     "fedtrade.baselines",
+    "fedtrade.secure.masked",  # draws groups
     "strategies",
+    "strategies.trust",
     "simulations.attacks",
 )
 _CODE_OF_ARENA = ("cell.py", "client.py", "digits.py", "problem.py", "tail_risk.py")

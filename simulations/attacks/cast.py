@@ -68,7 +68,8 @@ class Cast:
         """The grid with these liars on it; the adversary knows the rule of the settings."""
         numbers = ", ".join(str(number) for number in self.attackers) or "nobody"
         log(INFO, "%s: the participants that lie are %s", type(self.attack).__name__, numbers)
-        rule = known_rule(settings.strategy, settings.seed)
+        size = getattr(settings.aggregation, "group_size", None)
+        rule = known_rule(settings.strategy, settings.seed, size)
         return AttackedGrid(grid, self.attack, self.attackers, seed=settings.seed, aggregate=rule)
 
 

@@ -233,6 +233,19 @@ def test_the_rule_knows_how_many_lie(tiny: Make) -> None:
     np.testing.assert_allclose(rule(_rows()), expected, rtol=1e-5)
 
 
+def test_the_rule_that_sees_groups_is_known_as_such(tiny: Make) -> None:
+    """Ten updates in five groups of two, of which one liar of ten spoils one."""
+    strategy = tiny("strategy.rule=median", "strategy.byzantine_share=0.05").strategy
+    rule = known_rule(strategy, group_size=2)
+    assert rule is not None
+    found = rule(np.repeat([[1.0], [1e6]], [9, 1], axis=0).astype(np.float32))
+    np.testing.assert_allclose(found, [1.0])
+    alone = known_rule(strategy)
+    assert alone is not None
+    assert np.abs(rule(_rows()) - alone(_rows())).max() > 0.01
+    np.testing.assert_array_equal(rule(_rows()), rule(_rows()))
+
+
 def test_a_rule_that_refuses_gives_no_number(tiny: Make) -> None:
     settings = tiny("strategy.rule=krum", "strategy.n_byzantine=4", "strategy.weights=equal")
     rule = known_rule(settings.strategy)
