@@ -2,12 +2,15 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.errors import HydraException
 
 from conf import compose, resolve
 from conf.composition import hydra_sentence
 from fedtrade.components import factory
 from fedtrade.errors import ConfigurationError
+from fedtrade.secure import EncryptedAggregation, MaskedAggregation, PlainAggregation
+from fedtrade.secure.settings import Aggregation
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIONS = sorted(
@@ -31,6 +34,38 @@ def test_the_options_of_data_are_the_arguments_of_its_reader(source: str) -> Non
     reader = signature(factory(data, "data").func).parameters
     defaults = {name: p.default for name, p in reader.items() if name != "path"}
     assert {name: value for name, value in data.options.items() if name != "path"} == defaults
+
+
+@pytest.mark.parametrize(
+    ("mode", "defaults"),
+    [
+        ("plain", PlainAggregation()),
+        ("masked", MaskedAggregation()),
+        ("encrypted", EncryptedAggregation()),
+    ],
+)
+def test_the_options_of_a_trust_mode_are_its_defaults(mode: str, defaults: Aggregation) -> None:
+    assert compose([f"aggregation={mode}"]).aggregation == defaults
+    assert set(defaults.to_mapping()) == set(
+        yaml.safe_load((CONF / f"aggregation/{mode}.yaml").read_text())
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["aggregation=plain", "aggregation.group_size=1"], "group_size"),
+        (["aggregation=masked", "aggregation.group_size=2"], "must be at least min_contributors=3"),
+        (["aggregation=masked", "aggregation.min_contributors=1"], "min_contributors"),
+        (["aggregation=masked", "aggregation.dropout_share=1.0"], "dropout_share"),
+        (["aggregation=masked", "aggregation.adversary=friendly"], "adversary"),
+        (["aggregation=masked", "+aggregation.weighted=true"], "weighted"),
+        (["aggregation=sealed"], "there is no aggregation=sealed"),
+    ],
+)
+def test_a_wrong_option_of_a_trust_mode_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        compose(overrides)
 
 
 def test_an_override_changes_one_value() -> None:
