@@ -1,79 +1,32 @@
 """Encrypted sums over messages: equal to plain ones, and no party's failure ends the run."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fedtrade.errors import ConfigurationError, FedtradeError, ProtocolError
+from fedtrade.errors import ConfigurationError
 from fedtrade.secure.encrypted import Scheme
 from fedtrade.secure.encrypted.channels import TRAINING, channels
 from fedtrade.secure.encrypted.ckks import CKKS, flooding_deviation
 from fedtrade.secure.encrypted.key_holder import MOST_OPENED
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import training_layout
-from fedtrade.settings import Settings
-from simulations.grid import InProcessGrid
-from tests.strategies.trust.federation import Fate, Federation, composer
-
-Make = Callable[..., Settings]
-
-APP = "clients.client_app:app"
-N = 5
-ALL = set(range(N))
-HOLDER = N
-"""The node behind the participants."""
-EQUAL = "strategy.weights=equal"
-FIRST_ROUND = 2
-"""The sum of the first round: two federated sums of the task come before."""
-
-
-@pytest.fixture(scope="session")
-def five(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    return composer(tmp_path_factory, N)
-
-
-@contextmanager
-def _federation(
-    settings: Settings, fate: Fate | None = None, **options: Any
-) -> Iterator[Federation]:
-    run_config = {"settings": settings.to_json()}
-    n = N + settings.aggregation.n_key_holders
-    with InProcessGrid(APP, n, run_config=run_config, **options) as grid:
-        yield Federation(grid, settings, fate)
-
-
-def _encrypted(make: Make, *overrides: str) -> Settings:
-    return make("aggregation=encrypted", EQUAL, *overrides)
-
-
-def _refused(
-    make: Make,
-    fate: Fate | None = None,
-    *overrides: str,
-    kind: type[FedtradeError] = ProtocolError,
-    n_nodes: int | None = None,
-    **options: Any,
-) -> str:
-    """What a run that does not begin says."""
-    settings = _encrypted(make, *overrides)
-    run_config = {"settings": settings.to_json()}
-    n = settings.n_nodes if n_nodes is None else n_nodes
-    with InProcessGrid(APP, n or 1, run_config=run_config, **options) as grid:
-        with pytest.raises(kind) as caught:
-            Federation(grid, settings, fate)
-        return str(caught.value)
-
-
-def _failing(numbers: set[int], stage: str, sessions: range, how: str) -> Fate:
-    def fate(number: int, stages: Mapping[str, int]) -> str | None:
-        return how if number in numbers and stages.get(stage, -9) in sessions else None
-
-    return fate
-
+from tests.strategies.trust.encrypted import (
+    ALL,
+    EQUAL,
+    FIRST_ROUND,
+    HOLDER,
+    Make,
+    N,
+    encrypted,
+    failing,
+    federated,
+    refused,
+)
+from tests.strategies.trust.federation import Federation
 
 # --- encrypted equals plain ---------------------------------------------------------------------
 
@@ -84,7 +37,7 @@ def _both(
     """A round of training in plain and under encryption, from the same sums."""
     options = (f"strategy.weights={weights}",)
     encrypted = five("aggregation=encrypted", *options, *overrides)
-    with _federation(five(*options)) as plain, _federation(encrypted) as hidden:
+    with federated(five(*options)) as plain, federated(encrypted) as hidden:
         for name in plain.task.sums:
             first, second = plain.add_up(name), hidden.add_up(name)
             assert first.total is not None
@@ -155,7 +108,7 @@ def test_worker_processes_go_on_from_their_stored_state(five: Make) -> None:
     """Members and the key holder may meet another process with each message."""
     vectors = []
     for options in ({}, {"n_workers": 2, "workers": "processes"}):
-        with _federation(_encrypted(five), **options) as federation:
+        with federated(encrypted(five), **options) as federation:
             federation.prepare()
             assert [federation.round().refusals for _ in range(2)] == [(), ()]
             vectors.append(federation.vector)
@@ -164,7 +117,7 @@ def test_worker_processes_go_on_from_their_stored_state(five: Make) -> None:
 
 def test_a_round_takes_two_exchanges(five: Make) -> None:
     """The greeting and two more to begin with; the second exchange is with the key holder alone."""
-    with _federation(_encrypted(five)) as federation:
+    with federated(encrypted(five)) as federation:
         assert [len(messages) for messages in federation.grid.asked] == [N + 1, 1, N]
         federation.prepare()
         before = len(federation.grid.asked)
@@ -178,7 +131,7 @@ def test_the_server_sees_ciphertexts_and_no_update(five: Make) -> None:
     def fate(number: int, stages: Mapping[str, int]) -> Any:
         return (lambda reply: replies.append(reply) or reply) if "train" in stages else None
 
-    with _federation(_encrypted(five), fate) as federation:
+    with federated(encrypted(five), fate) as federation:
         federation.prepare().round()
     assert len(replies) == N
     for reply in replies:
@@ -211,8 +164,8 @@ def _rounds(federation: Federation, n: int) -> list[tuple[set[int], str, bool]]:
 @pytest.mark.parametrize("how", FATES)
 def test_a_member_that_fails_costs_nobody_else_and_is_in_the_next_sum(five: Make, how: str) -> None:
     at = FIRST_ROUND + 1
-    fate = _failing({3}, "round", range(at, at + 1), how)
-    with _federation(_encrypted(five), fate) as federation, _federation(five(EQUAL)) as plain:
+    fate = failing({3}, "round", range(at, at + 1), how)
+    with federated(encrypted(five), fate) as federation, federated(five(EQUAL)) as plain:
         federation.prepare()
         plain.shared, plain.vector = federation.shared, federation.vector
         for expected in (ALL, ALL - {3}, ALL):
@@ -232,8 +185,8 @@ def test_a_member_that_misses_the_keys_is_left_out_and_the_sums_are_right(
     five: Make, how: str
 ) -> None:
     """The others' numbers are in the steps of a sum of all."""
-    fate = _failing({3}, "key", range(-1, 0), how)
-    with _federation(_encrypted(five), fate) as federation, _federation(five(EQUAL)) as plain:
+    fate = failing({3}, "key", range(-1, 0), how)
+    with federated(encrypted(five), fate) as federation, federated(five(EQUAL)) as plain:
         assert set(federation.members.participants.values()) == ALL - {3}
         ((node, reason),) = federation.members.refusals
         assert federation.members.participants.get(node) is None
@@ -250,8 +203,8 @@ def test_a_member_that_misses_the_keys_is_left_out_and_the_sums_are_right(
 
 
 def test_a_member_that_is_gone_for_good_is_named_in_each_round(five: Make) -> None:
-    fate = _failing({3}, "round", range(FIRST_ROUND, 99), "silent")
-    with _federation(_encrypted(five), fate) as federation:
+    fate = failing({3}, "round", range(FIRST_ROUND, 99), "silent")
+    with federated(encrypted(five), fate) as federation:
         federation.prepare()
         for _ in range(2):
             report = federation.round()
@@ -265,8 +218,8 @@ def test_without_the_key_holder_a_round_is_skipped_and_the_next_is_not(
 ) -> None:
     """The reason names it, nobody else is blamed, and the model is kept."""
     at = FIRST_ROUND + 1
-    fate = _failing({HOLDER}, "decrypt", range(at, at + 1), how)
-    with _federation(_encrypted(five), fate) as federation:
+    fate = failing({HOLDER}, "decrypt", range(at, at + 1), how)
+    with federated(encrypted(five), fate) as federation:
         first, second, third = _rounds(federation.prepare(), 3)
         assert first == third == (ALL, "", True)
         assert second[0] == set()
@@ -278,8 +231,8 @@ def test_without_the_key_holder_a_round_is_skipped_and_the_next_is_not(
 def test_without_the_key_holder_for_good_all_rounds_are_skipped(five: Make) -> None:
     """FedAdam's memory, too, is as if there had been none."""
     settings = five("aggregation=encrypted", "strategy=fedadam")
-    fate = _failing({HOLDER}, "decrypt", range(FIRST_ROUND + 1, 99), "silent")
-    with _federation(settings, fate) as federation:
+    fate = failing({HOLDER}, "decrypt", range(FIRST_ROUND + 1, 99), "silent")
+    with federated(settings, fate) as federation:
         federation.prepare().round()
         before = federation.strategy.state_arrays()
         assert before
@@ -293,8 +246,8 @@ def test_without_the_key_holder_for_good_all_rounds_are_skipped(five: Make) -> N
 
 @pytest.mark.parametrize("how", FATES)
 def test_a_federated_sum_without_the_key_holder_names_it(five: Make, how: str) -> None:
-    fate = _failing({HOLDER}, "decrypt", range(1), how)
-    with _federation(_encrypted(five), fate) as federation:
+    fate = failing({HOLDER}, "decrypt", range(1), how)
+    with federated(encrypted(five), fate) as federation:
         summed = federation.add_up()
         assert summed.total is None
         assert summed.problem.startswith("the key holder: ")
@@ -303,14 +256,14 @@ def test_a_federated_sum_without_the_key_holder_names_it(five: Make, how: str) -
 
 @pytest.mark.parametrize("how", ["lost", "error", "silent", "late"])
 def test_a_run_does_not_begin_without_keys(five: Make, how: str) -> None:
-    fate = _failing({HOLDER}, "key", range(-1, 0), how)
-    assert re.match("the key holder: (it broke down|no reply within)", _refused(five, fate))
+    fate = failing({HOLDER}, "key", range(-1, 0), how)
+    assert re.match("the key holder: (it broke down|no reply within)", refused(five, fate))
 
 
 @pytest.mark.parametrize("how", ["lost", "error", "silent", "late"])
 def test_a_run_does_not_begin_without_a_key_holder(five: Make, how: str) -> None:
-    fate = _failing({HOLDER}, "greeting", range(-1, 0), how)
-    said = _refused(five, fate, kind=ConfigurationError)
+    fate = failing({HOLDER}, "greeting", range(-1, 0), how)
+    said = refused(five, fate, kind=ConfigurationError)
     assert "aggregation=encrypted needs one key holder, and no node says it is one" in said
     assert "Nodes that were left out: " in said
     assert ("it broke down" if how == "error" else "no reply within") in said
@@ -319,8 +272,8 @@ def test_a_run_does_not_begin_without_a_key_holder(five: Make, how: str) -> None
 @pytest.mark.parametrize("how", FATES)
 def test_too_few_are_not_opened_and_nobody_asks_the_key_holder(five: Make, how: str) -> None:
     at = FIRST_ROUND + 1
-    fate = _failing({1, 2, 3}, "round", range(at, at + 1), how)
-    with _federation(_encrypted(five), fate) as federation:
+    fate = failing({1, 2, 3}, "round", range(at, at + 1), how)
+    with federated(encrypted(five), fate) as federation:
         first, second, third = _rounds(federation.prepare(), 3)
         assert first == third == (ALL, "", True)
         assert not second[2]

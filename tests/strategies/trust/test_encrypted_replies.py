@@ -1,0 +1,224 @@
+"""Members that lie in encrypted sums: each lie costs its sender, or at most a round."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+
+from fedtrade.secure.encrypted import contribute
+from fedtrade.secure.encrypted.channels import TRAINING
+from fedtrade.secure.encrypted.lattice import load_tenseal
+from fedtrade.secure.masked import IdentityKey
+from tests.strategies.trust.encrypted import (
+    ALL,
+    Make,
+    encrypted,
+    federated,
+)
+from tests.strategies.trust.federation import Federation
+
+LIAR = 3
+
+
+class Liar:
+    """Changes a member's reply to training, and signs what comes out with the member's own key."""
+
+    def __init__(self, folder: Any) -> None:
+        self.identity = IdentityKey.generate()
+        self.path = folder / "liar.key"
+        self.path.write_bytes(self.identity.private_bytes)
+        self.lie: Callable[[Message], Any] | None = None
+        self.seen: dict[int, Message] = {}
+        self.run = b""
+
+    @property
+    def node_configs(self) -> dict[int, dict[str, str]]:
+        return {LIAR: {"identity-key": str(self.path)}}
+
+    def fate(self, number: int, stages: Mapping[str, int]) -> Any:
+        if "train" not in stages:
+            return None
+        if number != LIAR or self.lie is None:
+            return lambda reply: self.seen.setdefault(number, reply) and reply
+        return self.lie
+
+    def sends(self, chunks: list[bytes]) -> Callable[[Message], Message]:
+        """Signed as its own contribution, whatever it is."""
+
+        def lie(reply: Message) -> Message:
+            class Fixed:
+                def encrypt(self, values: Any) -> list[bytes]:
+                    return chunks
+
+            session: Any = reply.content.config_records["secure.round"]["session"]
+            made = contribute(
+                Fixed(), self.identity, self.run, session, LIAR, np.zeros(1, np.int64)
+            )
+            reply.content["secure.ciphertexts"] = ConfigRecord(
+                {
+                    "chunks": list(made.chunks),
+                    "digest": made.signed.digest,
+                    "signature": made.signed.signature,
+                }
+            )
+            return reply
+
+        return lie
+
+    def changes(self, record: str, **fields: Any) -> Callable[[Message], Message]:
+        """Entries of a record; None leaves one out."""
+
+        def lie(reply: Message) -> Message:
+            changed = {**reply.content.config_records[record], **fields}
+            kept = {name: value for name, value in changed.items() if value is not None}
+            reply.content[record] = ConfigRecord(kept)
+            return reply
+
+        return lie
+
+
+@pytest.fixture
+def liar(tmp_path: Any) -> Liar:
+    return Liar(tmp_path)
+
+
+@contextmanager
+def _with_liar(make: Make, liar: Liar, *overrides: str) -> Iterator[Federation]:
+    settings = encrypted(make, *overrides)
+    with federated(settings, liar.fate, node_configs=liar.node_configs) as federation:
+        liar.run = federation.mode.sums._run  # type: ignore[attr-defined]
+        federation.prepare().round()
+        yield federation
+
+
+def _chunk(message: Message) -> bytes:
+    (chunk,) = message.content["secure.ciphertexts"]["chunks"]
+    assert isinstance(chunk, bytes)
+    return chunk
+
+
+def test_bad_uploads_cost_their_sender_alone(five: Make, liar: Liar) -> None:
+    with _with_liar(five, liar) as federation:
+        good, n = _chunk(liar.seen[LIAR]), len(federation.vector)
+        others = dict(liar.seen[2].content["secure.ciphertexts"])
+        own = dict(liar.seen[LIAR].content["secure.ciphertexts"])
+        flipped = bytearray(good)
+        flipped[0] ^= 1
+        cipher, shape = "secure.ciphertexts", "secure.round"
+        lies: list[tuple[Callable[[Message], Any], str]] = [
+            (liar.sends([b"garbage"]), "the ciphertext is not one of 8192 slots"),
+            (liar.sends([b""]), "a ciphertext has 0 bytes"),
+            (liar.sends([good[:-1]]), "declares .* bytes, and .* follow"),
+            (liar.sends([good[: len(good) // 2]]), "declares .* bytes, and .* follow"),
+            (liar.sends([good + b"\0"]), "declares .* bytes, and .* follow"),
+            (liar.sends([bytes(1 << 22)]), "a ciphertext has 4194304 bytes"),
+            (liar.sends([bytes(flipped)]), "the ciphertext is not one of 8192 slots"),
+            (liar.sends([]), "0 ciphertexts were sent; 1 are expected"),
+            (liar.sends([good, good]), "2 ciphertexts were sent; 1 are expected"),
+            (liar.changes(cipher, chunks=[bytes(flipped)]), "the digest that it signed is not"),
+            (liar.changes(cipher, **others), "a signature is not that of member 3"),
+            (liar.changes(cipher, **own), "a signature is not that of member 3"),
+            (liar.changes(cipher, digest=b"", signature=b""), "the digest that it signed is not"),
+            (liar.changes(cipher, signature=bytes(64)), "a signature is not that of member 3"),
+            (liar.changes(cipher, signature=b"12"), "a digest has 32 bytes and a signature 64"),
+            (liar.changes(cipher, chunks=None), "its reply has no signed ciphertexts"),
+            (liar.changes(cipher, chunks=good), "its reply has no signed ciphertexts"),
+            (liar.changes(cipher, chunks=["x"]), "its reply has no signed ciphertexts"),
+            (liar.changes(shape, shape=[n + 1]), f"the shape \\({n + 1},\\) and not \\({n},\\)"),
+            (liar.changes(shape, shape=[n, 1]), f"the shape \\({n}, 1\\) and not \\({n},\\)"),
+            (liar.changes(shape, shape=[1 << 40]), "the absurd shape"),
+            (liar.changes(shape, shape=None), "does not say which shape its part has"),
+            (liar.changes(shape, session=0), "the reply is to sum 0, and this is"),
+            (_without(cipher), "its reply has no signed ciphertexts"),
+            (_without("arrays"), "the reply has no 'arrays'"),
+            (_with_arrays, "nobody asked for the arrays in its reply"),
+        ]
+        for lie, reason in lies:
+            liar.lie = lie
+            report = federation.round()
+            ((number, said),) = federation.participants(report).items()
+            assert number == LIAR
+            assert re.search(reason, said), (said, reason)
+            assert federation.heard == ALL - {LIAR}
+        liar.lie = None
+        assert federation.round().refusals == ()
+
+
+def _without(name: str) -> Callable[[Message], Message]:
+    def lie(reply: Message) -> Message:
+        del reply.content[name]
+        return reply
+
+    return lie
+
+
+def _with_arrays(reply: Message) -> Message:
+    reply.content["arrays"] = ArrayRecord({"update": Array(np.zeros(3, np.float32))})
+    return reply
+
+
+def test_a_second_reply_is_refused_and_the_first_one_counts(five: Make, liar: Liar) -> None:
+    with _with_liar(five, liar) as federation:
+        liar.lie = lambda reply: [reply, reply]
+        report = federation.round()
+        assert federation.participants(report) == {LIAR: "the node answered more than once"}
+        assert federation.heard == ALL
+
+
+@pytest.mark.parametrize("n", [6, pytest.param(60, marks=pytest.mark.slow)])
+def test_flipped_bits_cost_a_round_at_most(five: Make, liar: Liar, n: int) -> None:
+    """What gets past SEAL makes the sum count wrongly, so that it is not opened."""
+    rng = np.random.default_rng(0)
+    with _with_liar(five, liar) as federation:
+        for _ in range(n):
+            flipped = bytearray(_chunk(liar.seen[LIAR]))
+            flipped[int(rng.integers(len(flipped)))] ^= 1 << int(rng.integers(8))
+            liar.lie = liar.sends([bytes(flipped)])
+            before = federation.vector
+            report = federation.round()
+            if report.skipped:
+                assert federation.vector is before
+                assert "the key holder opens no sum" in report.skipped
+                assert "is claimed" in report.skipped
+            else:
+                assert set(federation.participants(report)) == {LIAR}
+                assert federation.heard == ALL - {LIAR}
+        liar.lie = None
+        assert federation.round().refusals == ()
+        assert federation.heard == ALL
+
+
+def _encrypted_entries(federation: Federation, entries: list[int]) -> bytes:
+    """A ciphertext of any integers, the counting slot first, past the checks of our encryptor."""
+    sums: Any = federation.mode.sums  # type: ignore[attr-defined]
+    context = sums._schemes[TRAINING].context(sums._keys[TRAINING], is_secret=False)
+    padded = entries + [0] * (8192 - len(entries))
+    chunk = load_tenseal().bfv_vector(context, padded).serialize()
+    assert isinstance(chunk, bytes)
+    return chunk
+
+
+def test_values_out_of_range_cost_the_round_and_nobody_is_blamed(five: Make, liar: Liar) -> None:
+    """Who of them lied cannot be seen in a sum; what is possible for one can be believed."""
+    with _with_liar(five, liar) as federation:
+        sums: Any = federation.mode.sums  # type: ignore[attr-defined]
+        half, n = sums._schemes[TRAINING].modulus // 2, len(federation.vector)
+        for entries, reason in (
+            ([1, half], "segment 'update': an entry of the total is"),
+            ([1, 0, -half + 1], "segment 'update': an entry of the total is"),
+            ([1] + [0] * n + [half // 2], "segment 'weight': an entry of the total is"),
+            ([1] + [0] * n + [half], "nobody has an example to learn from"),
+            ([2, 0], "the sum's ciphertexts count 6, and 5 is claimed"),
+            ([0, 0], "the sum's ciphertexts count 4, and 5 is claimed"),
+        ):
+            liar.lie = liar.sends([_encrypted_entries(federation, entries)])
+            before = federation.vector
+            report = federation.round()
+            assert reason in report.skipped
+            assert (report.refusals, federation.vector is before) == ((), True)
+        liar.lie = None
+        assert federation.round().refusals == ()
