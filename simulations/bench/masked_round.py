@@ -12,6 +12,7 @@ from clients.masked_party import MaskedParty
 from clients.party import Outgoing
 from fedtrade.secure import MaskedAggregation
 from fedtrade.wire import ARRAYS, CONFIG, METRICS
+from simulations.bench.signature_checks import timed_signature_checks
 from simulations.grid import InProcessGrid
 from strategies.exchange import array_record
 from strategies.membership import discover
@@ -34,10 +35,13 @@ class MaskedRound(NamedTuple):
     ----------
     seconds : float
         From the messages that ask for training to the mean.
+    checks_s : float
+        Of them, for the checks of signatures.
     mean : float32 of shape (n_params,)
     """
 
     seconds: float
+    checks_s: float
     mean: NDArray[np.float32]
 
 
@@ -82,15 +86,16 @@ def masked_rounds(
             )
             config = ConfigRecord({_ROUND_NUMBER: number})
             content = RecordDict({ARRAYS: array_record({}), CONFIG: config})
-            began = time.perf_counter()
-            messages = mode.ask_training(content, request)
-            rows = mode.read_training(grid, grid.send_and_receive(messages), request)
-            seconds = time.perf_counter() - began
+            with timed_signature_checks() as checks:
+                began = time.perf_counter()
+                messages = mode.ask_training(content, request)
+                rows = mode.read_training(grid, grid.send_and_receive(messages), request)
+                seconds = time.perf_counter() - began
             if len(rows.rows) != 1:
                 raise RuntimeError(f"the masked round gave no sum: {rows.problem}")
             row = rows.rows[0]
             _check(row.update, updates, [numbers[n] for n in row.nodes], absent, settings)
-            rounds.append(MaskedRound(seconds, row.update))
+            rounds.append(MaskedRound(seconds, checks.seconds, row.update))
     return rounds
 
 

@@ -26,6 +26,7 @@ from fedtrade.secure.layout import Layout, least_modulus
 from fedtrade.secure.masked import CohortSum, IdentityKey, rehearse
 from fedtrade.secure.payload import training_segments, training_values
 from simulations.bench.peak_memory import peak_mib
+from simulations.bench.signature_checks import timed_signature_checks
 
 __all__ = ["Measured", "measure_encrypted", "measure_masked"]
 
@@ -60,7 +61,8 @@ def measure_masked(settings: MaskedAggregation, n_members: int, n_params: int) -
     rehearse(settings.model_copy(update={"group_size": None}), [words[:8, :8].copy()])  # warms up
     before = peak_mib()
     began = time.perf_counter()
-    found = rehearse(settings, [words], dropouts=[{"upload": gone}], rng=0)
+    with timed_signature_checks() as checks:
+        found = rehearse(settings, [words], dropouts=[{"upload": gone}], rng=0)
     elapsed_s = time.perf_counter() - began
     memory_mib = peak_mib() - before
     total, members = _only_sum(found.sums[0], found.problems[0])
@@ -81,6 +83,7 @@ def measure_masked(settings: MaskedAggregation, n_members: int, n_params: int) -
         "server": (server_s, "s"),
         "client_mean": (1e3 * float(client_s[there].mean()), "ms"),
         "client_worst": (1e3 * float(client_s.max()), "ms"),
+        "client_mean:signature_checks": (1e3 * checks.seconds / n_members, "ms"),
         **{
             f"client_mean:{stage}": (1e3 * seconds / n_members, "ms")
             for stage, seconds in found.client_stage_s.items()

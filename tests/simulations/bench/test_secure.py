@@ -8,10 +8,12 @@ import pytest
 
 from fedtrade.errors import FedtradeError
 from fedtrade.secure import EncryptedAggregation, MaskedAggregation
+from fedtrade.secure.masked import rehearse
 from simulations.bench import secure
 from simulations.bench.masked_round import masked_rounds
 from simulations.bench.secaggplus_peer import TOLERANCE, secaggplus_round
 from simulations.bench.secure_cases import measure_encrypted, measure_masked
+from simulations.bench.signature_checks import timed_signature_checks
 
 LAX = {"colluding_share": 0.1, "dropout_share": 0.1, "security_bits": 10}
 
@@ -43,6 +45,9 @@ def test_masked_sums_and_rounds_are_measured() -> None:
     assert theirs is not None
     speedup = found[round_, "fedtrade", "speedup_vs:flwr-secaggplus"]
     assert speedup == pytest.approx(theirs / ours)
+    unsigned = found[round_, "fedtrade", "duration_without_signature_checks"]
+    assert unsigned is not None
+    assert 0.0 < unsigned < ours
     assert ("round-3shares-6x20-0gone", "flwr-secaggplus", "duration") in found
 
 
@@ -59,6 +64,16 @@ def test_a_malicious_server_costs_more_bytes() -> None:
         assert measured["client_up"][0] == pytest.approx(
             measured["client_up_without_words"][0] + words
         )
+
+
+def test_each_check_of_a_signature_is_timed() -> None:
+    words = np.zeros((6, 2), np.uint32)
+    settings = MaskedAggregation(adversary="semi_honest", **LAX)
+    with timed_signature_checks() as checks:
+        found = rehearse(settings, [words])
+    (graph,) = found.parameters[0]
+    assert checks.number == 6 * graph.degree
+    assert 0.0 < checks.seconds < found.client_s.sum()
 
 
 @pytest.mark.parametrize("dropouts", [frozenset[int](), frozenset({2})])
