@@ -192,6 +192,7 @@ class Federation:
     def add_up(self, name: str | None = None) -> Summed:
         """One of the task's federated sums."""
         wanted = self.task.sums[0] if name is None else name
+        self.mode.next_is_training = wanted == self.task.sums[-1]
         config = self.episode.to_config() | {SUM_NAME: wanted}
         return self.strategy.trust_mode.add_up(
             self.grid, self.nodes, self._arrays(), config, self.timeout_s
@@ -200,6 +201,7 @@ class Federation:
     def prepare(self) -> "Federation":
         """All of the task's sums, so that rounds can follow."""
         for name in self.task.sums:
+            self.mode.next_is_training = name == self.task.sums[-1]
             summed = self.add_up(name)
             assert summed.total is not None, summed.problem
             assert summed.refusals == []
@@ -209,6 +211,7 @@ class Federation:
     def round(self) -> RoundReport:
         """One round of training; `vector` follows it."""
         self.n_rounds += 1
+        self.mode.next_is_training = True
         arrays = array_record(self._arrays() | {"vector": self.vector})
         config = ConfigRecord(dict(self.episode.to_config()))
         messages = self.strategy.configure_train(self.n_rounds, arrays, config, self.grid)
