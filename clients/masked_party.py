@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message
+from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
 from clients.contributed import note_contribution
@@ -146,6 +146,12 @@ class MaskedParty(Party):
         words = layout.encode(values)
         session, fields = _session(message.content.config_records[UPLOAD])
         client = self._client()
+        is_training = message.metadata.message_type == MessageType.TRAIN
+        if not is_training and client.is_grouped(session):
+            raise ProtocolError(
+                f"sum {session} is opened by groups, which is for updates alone: this participant "
+                "gives its part of a federated sum to a sum of all."
+            )
         masked = client.upload(session, fields, words)
         self._keep(client)
         reply = ConfigRecord({SESSION: session, SHAPE: [int(n) for n in shape]})

@@ -216,8 +216,7 @@ def check_summed_scores(settings: Settings, n_participants: int) -> None:
     Raises
     ------
     ConfigurationError
-        If fewer than `aggregation.min_contributors` are scored in an episode, or random groups may
-        hold so few.
+        If fewer than `aggregation.min_contributors` are scored in an episode.
     """
     aggregation, federation = settings.aggregation, settings.federation
     if settings.scores != SUMMED or not isinstance(aggregation, PrivateAggregation):
@@ -232,14 +231,6 @@ def check_summed_scores(settings: Settings, n_participants: int) -> None:
         raise ConfigurationError(
             f"only {n_scored} of {n_participants} participants are scored in an episode, and no "
             f"sum of fewer than aggregation.min_contributors={least} is opened: {remedy}."
-        )
-    group_size = getattr(aggregation, "group_size", None)
-    if group_size is not None and n_scored < n_participants:
-        raise ConfigurationError(
-            f"a random group of aggregation.group_size={group_size} may hold fewer than "
-            f"aggregation.min_contributors={least} of the {n_scored} newcomers scored among "
-            f"{n_participants} participants, whose scores its sum would show: {remedy}, or set "
-            "aggregation.group_size=null."
         )
 
 

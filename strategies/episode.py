@@ -100,7 +100,9 @@ class EpisodeRunner:
 
     def _add_up(self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]) -> None:
         """The task's federated sums, one after the other."""
-        for name in self.task.sums:
+        for k, name in enumerate(self.task.sums, 1):
+            is_last = k == len(self.task.sums)
+            self._announce(training=is_last and self.settings.federation.rounds > 0)
             config = outcome.episode.to_config() | {SUM_NAME: name}
             nodes = sorted(self.membership.participants)
             arrays = _shared_arrays(outcome, calendar)
@@ -116,6 +118,7 @@ class EpisodeRunner:
         self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64], number: int
     ) -> None:
         started = time.perf_counter()
+        self._announce(training=number < self.settings.federation.rounds)
         model = outcome.models[FEDERATED]
         arrays = array_record(_shared_arrays(outcome, calendar) | {VECTOR: model.vector})
         config = ConfigRecord(dict(outcome.episode.to_config()))
@@ -178,6 +181,7 @@ class EpisodeRunner:
         n_scored: int,
     ) -> None:
         """Ask everybody, whether scored or not: a private sum needs all who have set it up."""
+        self._announce(training=not self.task.sums)
         summed = self.strategy.trust_mode.add_up(
             self.grid,
             sorted(self.membership.participants),
@@ -201,6 +205,10 @@ class EpisodeRunner:
             n_least=n_least,
             n_most=n_scored,
         )
+
+    def _announce(self, *, training: bool) -> None:
+        """Tell the trust mode what comes after what is asked now."""
+        self.strategy.trust_mode.next_is_training = training
 
     def _root_update(self, outcome: EpisodeOutcome) -> RootUpdate | None:
         if not self.strategy.needs_root or self.public_sample is None:

@@ -56,6 +56,7 @@ def run(grid: Grid, settings: Settings) -> None:
     task = build_task(settings)
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
     mode = strategy.trust_mode = trust_mode(settings.aggregation)
+    mode.next_is_training = not task.sums
     out = Path(settings.out)
     federation = settings.federation
     members = discover(

@@ -224,7 +224,6 @@ def test_counts_may_be_off_by_the_noise_of_a_sum() -> None:
     [
         (["aggregation=masked"], 5, "only 2 of 5 participants are scored"),
         (["aggregation=encrypted"], 4, "only 2 of 4 participants are scored"),
-        (["aggregation=masked", "aggregation.group_size=5"], 20, "group_size=5 may hold fewer"),
     ],
 )
 def test_a_sum_of_few_newcomers_is_refused(

@@ -92,8 +92,7 @@ class PrivacyStatement:
     parameters : tuple of Parameter
         With the values of this run.
     seen : str
-        Of which sums the server sees the totals: `each participant`, `all participants` or
-        `each group`.
+        Of which sums the server sees the totals: `each participant` or `all participants`.
     """
 
     mode: str
@@ -152,7 +151,6 @@ def masked_statement(
         Those of one sum of all, or `GroupParameters` of the smallest group.
     """
     size = settings.group_size
-    seen = "all participants" if size is None else "each group"
     where = "all participants" if size is None else f"each random group of {size} or a few more"
     return PrivacyStatement(
         mode=settings.mode,
@@ -184,7 +182,7 @@ def masked_statement(
             "a collision-resistant hash and Ed25519 signatures are not broken.",
         ),
         parameters=_masked_parameters(settings, n_participants, parameters),
-        seen=seen,
+        seen="all participants",
     )
 
 
@@ -284,8 +282,6 @@ def with_scores(statement: PrivacyStatement, *, summed: bool, shows_path: bool) 
         "each participant": "each participant's part of the sums of scores, which it adds itself",
         "all participants": "sums of all participants' scores of each model, also by day, and how "
         "many are better off",
-        "each group": "each group's sums of scores of each model, also by day, and how many are "
-        "better off",
     }
     return replace(statement, learns=(*statement.learns, Learned(SERVER, whose[statement.seen])))
 
@@ -298,7 +294,7 @@ def _sums_learned(party: str, where: str, how: str = "") -> Iterable[Learned]:
         f"the sum of the updates of {where} in each round, of their weights and of their losses, "
         f"and how many of them had to clip{added}",
     )
-    yield Learned(party, f"the total of each federated sum of {where}{added}")
+    yield Learned(party, f"the total of each federated sum of all participants{added}")
 
 
 def _masked_collusions(settings: MaskedAggregation, parameters: GraphParameters) -> Iterable[str]:
@@ -352,10 +348,10 @@ def _regrouping(n_participants: int, size: int) -> Iterable[str]:
         return
     enough = -(-(n_participants - 1) // (n_groups - 1))
     yield (
-        "Groups are drawn anew for each sum. Parts that never change, such as most of those of "
-        f"federated sums, can be solved for after {enough} sums or a few more; what a participant "
-        f"adds to each update shows after some {2 * size} rounds as sharply as one look at its own "
-        "would show it."
+        "Groups are drawn anew for each round. Updates that never changed could be solved for "
+        f"after {enough} rounds or a few more; what a participant adds to each update shows after "
+        f"some {2 * size} rounds as sharply as one look at its own would show it. Federated sums "
+        "and scores have no groups."
     )
 
 

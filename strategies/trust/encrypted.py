@@ -51,6 +51,7 @@ from fedtrade.secure.wire import (
     KIND,
     N_MEMBERS,
     NUMBERS,
+    PUBLIC,
     REFUSED,
     ROSTER,
     ROUND,
@@ -217,7 +218,7 @@ class EncryptedSums(PrivateSums):
         SecureAggregationError
         """
         for kind, scheme in self._schemes.items():
-            public, signature = made.get(f"{kind}-{KEY}"), made.get(f"{kind}-{SIGNATURE}")
+            public, signature = made.get(f"{kind}-{PUBLIC}"), made.get(f"{kind}-{SIGNATURE}")
             if not isinstance(public, bytes) or not isinstance(signature, bytes):
                 raise ProtocolError(f"the key holder sent no public key for {kind}.")
             verify_key(

@@ -98,6 +98,8 @@ class Masked(PrivateMode):
         """Also whether the graph of masks, and groups, can be as the settings want them."""
         super().check(rule, n_asked, n_liars, n_participants)
         parameters_of(self._masked, n_participants)
+        # Federated sums have no groups.
+        parameters_of(self._masked.model_copy(update={"group_size": None}), n_participants)
 
     def check_values(self, n_participants: int, *, by_examples: bool) -> None:
         """Whether sums of so many cannot wrap around."""
@@ -137,6 +139,7 @@ class MaskedSums(PrivateSums):
         self._uninformed: set[int] = set()
         self._session = 0
         self._problem = ""
+        self._is_training = False
         self._done: dict[tuple[str, int], set[int]] = {}
 
     # --- joining --------------------------------------------------------------------------------
@@ -182,6 +185,7 @@ class MaskedSums(PrivateSums):
     def ask(self, content: RecordDict, asked: Asked) -> list[Message]:
         """Ask members for masked words, and everybody for the keys of the next sum."""
         session, self._problem = self._session, ""
+        self._is_training = asked.is_training
         members = self._members(asked)
         round_: dict[str, Any] = {
             SESSION: session,
@@ -306,6 +310,8 @@ class MaskedSums(PrivateSums):
         ttl_s: float | None,
     ) -> list[Refusal]:
         """One exchange: unmask this sum, share keys for the upcoming one, pledge for that after."""
+        if self._next_is_whole():
+            self._server.sum_all(upcoming)
         asked = {}
         for node, number in self._each():
             asked[node] = dict(unmasking.get(node, {}))
@@ -316,6 +322,11 @@ class MaskedSums(PrivateSums):
             asked[node] |= self._record(PLEDGE, upcoming + 1, {})
         stages = {UNMASK: upcoming - 1, SHARE: upcoming, PLEDGE: upcoming + 1}
         return self._exchange(grid, asked, stages, ttl_s)
+
+    def _next_is_whole(self) -> bool:
+        """Whether no groups are drawn for the upcoming sum: they are for updates alone."""
+        is_repeated = bool(self._problem) or self.next_is_training is None
+        return not (self._is_training if is_repeated else self.next_is_training)
 
     def _totals(
         self, session: int, uploaded: set[int], refusals: list[Refusal]

@@ -135,10 +135,14 @@ class TrustMode(ABC):
         As in `conf/aggregation`.
     shows_each : bool
         Whether a row is one participant's update, so that a rule can remember participants.
+    next_is_training : bool or None
+        What is asked for after the present sum or round, as far as is known: what is set up ahead
+        may depend on it. None: the same again.
     """
 
     name: str
     shows_each: bool
+    next_is_training: bool | None = None
 
     # --- what a rule sees -----------------------------------------------------------------------
 

@@ -126,9 +126,12 @@ class PrivateSums(ABC):
     ----------
     has_groups : bool
         Whether there are several totals, some of which can be lost while others are not.
+    next_is_training : bool or None
+        See `TrustMode`.
     """
 
     has_groups: bool = False
+    next_is_training: bool | None = None
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """See `TrustMode.greeting`."""
@@ -185,6 +188,15 @@ class PrivateMode(TrustMode):
     def __init__(self, settings: PrivateAggregation, sums: PrivateSums) -> None:
         self.settings = settings
         self.sums = sums
+
+    @property
+    def next_is_training(self) -> bool | None:
+        """See `TrustMode`."""
+        return self.sums.next_is_training
+
+    @next_is_training.setter
+    def next_is_training(self, value: bool | None) -> None:
+        self.sums.next_is_training = value
 
     def n_rows(self, n_asked: int) -> int:
         """One."""

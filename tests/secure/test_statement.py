@@ -106,14 +106,15 @@ def test_a_malicious_server_that_tries_many_draws_is_reckoned_with() -> None:
 
 
 def test_groups_say_what_they_expose() -> None:
-    """20 members in 5 groups of 4: 19 / 4 rounded up are 5 sums, and 8 rounds for the updates."""
+    """20 members in 5 groups of 4: 19 / 4 rounded up are 5 rounds, 8 for what changes."""
     found = masked(GROUP, 20, group_size=4)
-    assert "each random group of 4" in learned(found, SERVER)
+    assert "the updates of each random group of 4" in learned(found, SERVER)
+    assert "the total of each federated sum of all participants" in learned(found, SERVER)
     assert values(found)["groups"] == 5
     assert values(found)["exposure"] == 0.53
     broken = " ".join(found.broken_by)
     assert "probability of 0.53 in each sum" in broken
-    assert "after 5 sums or a few more" in broken
+    assert "after 5 rounds or a few more" in broken
     assert "after some 8 rounds" in broken
     assert "All others in a group" in broken
 
@@ -169,7 +170,7 @@ def test_scores_by_participant_are_a_leak_of_every_mode() -> None:
     [
         (plain_statement(PlainAggregation()), "each participant's part of the sums of scores"),
         (masked(COMPLETE, 10), "sums of all participants' scores"),
-        (masked(GROUP, 20, group_size=4), "each group's sums of scores"),
+        (masked(GROUP, 20, group_size=4), "sums of all participants' scores"),
         (encrypted_statement(EncryptedAggregation(), 10), "sums of all participants' scores"),
     ],
 )

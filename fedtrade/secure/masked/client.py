@@ -146,6 +146,11 @@ class MaskedClient:
         """Sums of which this member remembers anything."""
         return tuple(sorted(self._sessions))
 
+    def is_grouped(self, session: int) -> bool:
+        """Whether a sum that this member has set up is opened group by group."""
+        memory = self._sessions.get(session)
+        return self._settings.group_size is not None and not (memory and memory.whole)
+
     def pledge(self, session: int) -> dict[str, bytes]:
         """Commit to a nonce, from which the graph will be drawn; forget sums long over.
 
