@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fedtrade.errors import ConfigurationError
-from fedtrade.secure.settings import Aggregation, PlainAggregation
+from fedtrade.secure.settings import Aggregation, PlainAggregation, PrivateAggregation
 from fedtrade.settings_record import SettingsRecord
 
 __all__ = ["BY_PARTICIPANT", "SUMMED", "Component", "Evaluation", "Federation", "Settings"]
@@ -132,6 +132,14 @@ class Settings(SettingsRecord):
         """Participants and those in other roles; None if any number may come."""
         n = self.federation.n_participants
         return None if n is None else n + self.aggregation.n_key_holders
+
+    @property
+    def least_holders(self) -> int:
+        """Participants that must hold a bar; sums of private modes show no fewer there."""
+        least = self.federation.least_holders
+        if isinstance(self.aggregation, PrivateAggregation):
+            return max(least, self.aggregation.min_contributors)
+        return least
 
     @field_validator("attack", mode="before")
     @classmethod

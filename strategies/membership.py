@@ -130,7 +130,8 @@ def shared_calendar(
     if not kept.any():
         raise FedtradeError(
             f"no bar is held by {least} participants; give them data of the same market and bar "
-            "length, or set federation.least_holders=1 if each holds a period of its own."
+            "length, or set federation.least_holders=1 (and aggregation=plain) if each holds a "
+            "period of its own."
         )
     if not kept.all():
         log(WARNING, "%d bars that too few participants hold are left out.", int((~kept).sum()))

@@ -63,7 +63,7 @@ def run(grid: Grid, settings: Settings) -> None:
         grid,
         settings.n_nodes,
         federation.reply_timeout_s,
-        federation.least_holders,
+        settings.least_holders,
         mode.greeting(),
     )
     check_strategy(strategy, settings, task, len(members.participants))

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from conf import compose
 from fedtrade.errors import ConfigurationError
 from fedtrade.settings import Federation, Settings
 
@@ -147,3 +148,17 @@ def test_scores_are_seen_as_far_as_the_trust_mode_allows(
     tiny: Make, overrides: list[str], expected: str
 ) -> None:
     assert tiny(*overrides).scores == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "least"),
+    [
+        ([], 2),
+        (["federation.least_holders=1"], 1),
+        (["aggregation=masked", "federation.least_holders=1"], 3),
+        (["aggregation=encrypted", "aggregation.min_contributors=5"], 5),
+        (["aggregation=masked", "federation.least_holders=4"], 4),
+    ],
+)
+def test_no_bar_counts_whose_sum_is_of_too_few(overrides: list[str], least: int) -> None:
+    assert compose(overrides).least_holders == least

@@ -56,7 +56,7 @@ DIFFERENCING: Final = (
 )
 FEW_HOLDERS: Final = (
     "Whoever has nothing to add sends zeros: what only a few participants hold, such as a certain "
-    "bar, is the sum of those few. federation.least_holders says how many must hold a bar."
+    "bar, is the sum of those few. aggregation.min_contributors must hold a bar for it to count."
 )
 
 
