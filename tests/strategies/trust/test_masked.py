@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import Message
 
 from fedtrade.secure.payload import training_layout
 from fedtrade.settings import Settings
@@ -245,7 +246,9 @@ def test_one_that_fails_costs_nobody_else_and_is_welcomed_back(
             np.testing.assert_allclose(federation.vector, before + step, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("how", ["lost", "silent", "error", "late"])
+@pytest.mark.parametrize(
+    "how", ["lost", *(pytest.param(h, marks=pytest.mark.slow) for h in ("silent", "error", "late"))]
+)
 @pytest.mark.parametrize("stage", ["pledge", "open", "share"])
 def test_one_that_fails_before_the_first_sum_joins_the_next(
     nine: Make, stage: str, how: str
@@ -350,6 +353,35 @@ def test_a_federated_sum_that_too_few_give_parts_to_names_the_reason(nine: Make)
         assert "2 members are left, and min_contributors=3" in summed.problem
         parts = [c for messages in federation.grid.asked for c in messages if _is_part(c)]
         assert len(parts) == N
+
+
+def test_a_part_beyond_the_bound_costs_its_sender_alone(nine: Make) -> None:
+    """It refuses before anything leaves it, and says which setting to change."""
+    parts: dict[int, np.ndarray] = {}
+
+    def fate(number: int, stages: Mapping[str, int]) -> Any:
+        def watch(reply: Message) -> Message:
+            if "sum" in reply.content["arrays"]:
+                parts[number] = reply.content["arrays"]["sum"].numpy()
+            return reply
+
+        return watch
+
+    with _federation(nine()) as plain:
+        plain.grid.fate = fate
+        plain.add_up()
+    sizes = {number: np.abs(part).max() for number, part in parts.items()}
+    *_, second, largest = sorted(sizes, key=lambda number: sizes[number])
+    bound = float((sizes[second] + sizes[largest]) / 2)
+    with _federation(_masked(nine, f"aggregation.sum_bound={bound!r}")) as federation:
+        summed = federation.add_up()
+        assert summed.total is not None
+        expected = np.sum([parts[number] for number in ALL - {largest}], axis=0)
+        np.testing.assert_allclose(summed.total, expected, rtol=1e-6, atol=1e-7)
+        ((node, reason),) = summed.refusals
+        assert federation.members.participants[node] == largest
+        assert "must be finite and within" in reason
+        assert "raise the bound" in reason
 
 
 def test_a_node_that_is_not_connected_is_as_one_that_is_silent(

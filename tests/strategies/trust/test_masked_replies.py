@@ -236,8 +236,11 @@ UPLOADS = [
 @pytest.mark.parametrize(
     "stage",
     [
-        *("upload", "share", "unmask"),
-        *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("pledge", "open", "check")),
+        *("upload", "unmask"),
+        *(
+            pytest.param(stage, marks=pytest.mark.slow)
+            for stage in ("pledge", "open", "share", "check")
+        ),
     ],
 )
 def test_a_bad_reply_is_named_and_costs_nobody_else(
@@ -410,7 +413,7 @@ def _fuzz(grid: Grid, settings: Settings, n_rounds: int) -> int:
 
 
 def test_mutated_replies_to_stages_hurt_nobody(grid: Grid, settings: Settings) -> None:
-    assert _fuzz(grid, settings, 12) >= 12
+    assert _fuzz(grid, settings, 10) >= 10
 
 
 @pytest.mark.slow
