@@ -22,6 +22,7 @@ from fedtrade.secure.wire import (
     IDENTITY,
     KEY,
     N_MEMBERS,
+    PUBLIC,
     ROSTER,
     ROUND,
     RUN,
@@ -94,8 +95,9 @@ class EncryptedParty(Party):
             raise ProtocolError("the server makes this participant the key holder, too.")
         run = own_bytes(self._context.state.get(RUN), RUN)
         for kind, scheme in channels(self._settings, n_members).items():
-            public = own_bytes(record, f"{kind}-{KEY}")
-            signature = own_bytes(record, f"{kind}-{SIGNATURE}")
+            public, signature = record.get(f"{kind}-{PUBLIC}"), record.get(f"{kind}-{SIGNATURE}")
+            if not isinstance(public, bytes) or not isinstance(signature, bytes):
+                raise ProtocolError(f"the server gives no signed public key for {kind}.")
             verify_key(public, signature, run, scheme, holder=holder, identity=roster[holder])
         self._context.state[KEY] = record
         return Outgoing()
@@ -146,7 +148,7 @@ class EncryptedParty(Party):
             raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
         scheme = self._scheme(kind)
         contribution = contribute(
-            scheme.encryptor(own_bytes(self._key(), f"{kind}-{KEY}")),
+            scheme.encryptor(own_bytes(self._key(), f"{kind}-{PUBLIC}")),
             own_identity(self._context),
             own_bytes(self._context.state.get(RUN), RUN),
             session,

@@ -24,6 +24,7 @@ from fedtrade.secure.wire import (
     KIND,
     N_MEMBERS,
     NUMBERS,
+    PUBLIC,
     REFUSED,
     ROSTER,
     RUN,
@@ -113,7 +114,7 @@ class KeyHolderParty:
             name = _state_name(scheme)
             holder = made_for.setdefault(name, self._holder(scheme))
             self._context.state[name] = ConfigRecord({**holder.state})
-            made |= {f"{kind}-{KEY}": holder.public, f"{kind}-{SIGNATURE}": holder.signature}
+            made |= {f"{kind}-{PUBLIC}": holder.public, f"{kind}-{SIGNATURE}": holder.signature}
         return Outgoing(records={KEY: ConfigRecord(made)})
 
     def _open(self, asked: Mapping[str, Any]) -> Outgoing:

@@ -31,6 +31,7 @@ __all__ = [
     "OPEN",
     "PLEDGE",
     "PROTOCOL_VERSION",
+    "PUBLIC",
     "REFUSED",
     "ROSTER",
     "ROUND",
@@ -70,6 +71,7 @@ NUMBERS = "numbers"
 DIGEST = "digest"
 SIGNATURE = "signature"
 SIZE = "size"
+PUBLIC = "public"
 REFUSED = "refused"
 
 RUN = "run"
