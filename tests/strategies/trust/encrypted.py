@@ -13,6 +13,7 @@ from tests.strategies.trust.federation import Fate, Federation
 
 __all__ = [
     "ALL",
+    "APP",
     "EQUAL",
     "FIRST_ROUND",
     "HOLDER",
