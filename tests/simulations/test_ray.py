@@ -120,12 +120,15 @@ def test_the_model_is_that_of_the_run_in_process(
 
 @pytest.mark.ray
 @pytest.mark.skipif(not ray_runtime.is_installed(), reason="needs the extra `ray`")
-def test_masked_sums_are_those_of_the_run_in_process(tiny: Callable[..., Settings]) -> None:
-    """Participants keep keys and masks from message to message, in whatever process they are."""
+@pytest.mark.parametrize("mode", ["masked", "encrypted"])
+def test_private_sums_are_those_of_the_run_in_process(
+    tiny: Callable[..., Settings], mode: str
+) -> None:
+    """Parties keep keys and masks from message to message, in whatever process they are."""
     vectors = []
     for runtime in ("ray", "inprocess"):
         settings = tiny(
-            *(f"runtime={runtime}", "aggregation=masked", "strategy.weights=equal"),
+            *(f"runtime={runtime}", f"aggregation={mode}", "strategy.weights=equal"),
             *("evaluation.n_origins=1", "evaluation.pooled=false"),
         )
         factory(settings.runtime, "runtime", settings=settings)()

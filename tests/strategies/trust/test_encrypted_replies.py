@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tests.strategies.trust.encrypted import (
     encrypted,
     federated,
 )
-from tests.strategies.trust.federation import Federation
+from tests.strategies.trust.federation import Fate, Federation
 
 LIAR = 3
 
@@ -222,3 +223,27 @@ def test_values_out_of_range_cost_the_round_and_nobody_is_blamed(five: Make, lia
             assert (report.refusals, federation.vector is before) == ((), True)
         liar.lie = None
         assert federation.round().refusals == ()
+
+
+def test_a_part_of_another_shape_costs_its_sender_alone(five: Make, tmp_path: Path) -> None:
+    """Parts of one sum may come in three shapes until it is known which is most members'."""
+
+    def claiming(shapes: dict[int, list[int]]) -> Fate:
+        def fate(number: int, stages: Mapping[str, int]) -> Any:
+            if number not in shapes or stages.get("round") != 0:
+                return None
+            return liar.changes("secure.round", shape=shapes[number])
+
+        return fate
+
+    liar = Liar(tmp_path)
+    for shapes, said in (
+        ({1: [1, 1]}, "its part has the shape (1, 1) and not"),
+        ({1: [9000]}, "1 ciphertexts were sent; 2 are expected"),
+        ({0: [2, 1], 1: [1, 3]}, "its part has the shape"),
+    ):
+        with federated(encrypted(five), claiming(shapes)) as federation:
+            summed = federation.add_up()
+            assert summed.total is not None
+            assert len(summed.refusals) == len(shapes)
+            assert all(said in reason for _, reason in summed.refusals)
