@@ -43,6 +43,7 @@ def run(command: str, folder: Path) -> None:
         "extending.md",
         "robustness/attacks.md",
         "arena.md",
+        "secure/groups.md",
         "secure/index.md",
         "secure/statistics.md",
     ],
