@@ -267,10 +267,13 @@ class MaskedSums(PrivateSums):
             refusals += self._check(grid, session, ttl_s)
         unmasking = {} if self._problem else self._unmasking(session)
         refusals += self._prepare(grid, unmasking, session + 1, ttl_s)
-        totals = [] if self._problem else self._totals(session, set(uploads), refusals)
+        totals: list[GroupTotal] = []
+        n_spoilt = 0
+        if not self._problem:
+            totals, n_spoilt = self._totals(session, set(uploads), refusals)
         self._server.forget(session)
         self._session += 1
-        return Opened(totals, refusals, self._problem)
+        return Opened(totals, refusals, self._problem, n_spoilt)
 
     def _members(self, asked: Asked) -> set[int]:
         """The nodes of those asked that have set up the sum; none if they are too few."""
@@ -330,20 +333,22 @@ class MaskedSums(PrivateSums):
 
     def _totals(
         self, session: int, uploaded: set[int], refusals: list[Refusal]
-    ) -> list[GroupTotal]:
-        totals, reasons = [], []
+    ) -> tuple[list[GroupTotal], int]:
+        """What can be opened, and how many groups cannot because of a liar among them."""
+        totals, reasons, n_spoilt = [], [], 0
         for found in self._server.sums(session):
             if isinstance(found, CohortSum):
                 nodes = tuple(sorted(self._nodes[number] for number in found.members))
                 totals.append(GroupTotal(nodes, found.total))
             else:
                 reasons.append(found.reason)
+                n_spoilt += bool(found.blamed)
                 if self.has_groups:
                     members = {self._nodes[number] for number in found.members}
                     refusals += lost(sorted(members & uploaded), ThresholdError(found.reason))
             refusals += [Refusal(self._nodes[number], WRONG_SHARES) for number in found.blamed]
         self._problem = "; ".join(reasons)
-        return totals
+        return totals, n_spoilt
 
     # --- stages ---------------------------------------------------------------------------------
 

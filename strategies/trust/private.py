@@ -84,11 +84,18 @@ class GroupTotal(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What a private sum gave."""
+    """What a private sum gave.
+
+    Attributes
+    ----------
+    n_spoilt : int
+        Groups without a total because of somebody who lied, not of some who were silent.
+    """
 
     totals: list[GroupTotal]
     refusals: list[Refusal]
     problem: str = ""
+    n_spoilt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +255,7 @@ class PrivateMode(TrustMode):
         wanted = (request.n_values,)
         opened = self._open_fitting(grid, uploads, wanted, layout, request.ttl_s, refusals)
         rows, refusals, problem = [], list(opened.refusals), opened.problem
+        n_spoilt = opened.n_spoilt
         for nodes, total in opened.totals:
             try:
                 mean = training_mean(self.sums.decode(layout, total, len(nodes)))
@@ -255,13 +263,14 @@ class PrivateMode(TrustMode):
                     self._check_mean(mean)
             except RangeError as error:  # nobody can say who of them lied
                 problem = problem or str(error)
+                n_spoilt += 1
                 refusals += lost(nodes, error) if self.sums.has_groups else []
                 continue
             if mean is None:
                 problem = problem or "nobody has an example to learn from"
             else:
                 rows.append(Row(nodes, mean.update, mean.weight, mean.loss))
-        return Rows(rows, refusals, problem=problem)
+        return Rows(rows, refusals, n_spoilt, problem)
 
     def add_up(
         self,

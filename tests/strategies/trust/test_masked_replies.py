@@ -344,6 +344,34 @@ def test_words_that_nobody_honest_sends_skip_the_round(grid: Grid, settings: Set
     assert federation.round().skipped == ""
 
 
+def test_a_liar_cannot_stop_a_round_by_spoiling_its_own_group(nine: Make) -> None:
+    """Two groups of three are left, too few for one more liar; but the liar was in the third."""
+    options = ("aggregation.group_size=3", "strategy=robust", "strategy.rule=median")
+    settings = nine("aggregation=masked", *options, "strategy.byzantine_share=0.1")
+
+    def fate(number: int, stages: Mapping[str, int]) -> Any:
+        def lie(reply: Message) -> Message:
+            _with_arrays(reply, {"words": _words(reply) + (1 << 30)})
+            return reply
+
+        return lie if number == LIAR and "train" in stages else None
+
+    run_config = {"settings": settings.to_json()}
+    with InProcessGrid("clients.client_app:app", N, run_config=run_config) as grid:
+        federation = Federation(grid, settings).prepare()
+        federation.grid.fate = fate
+        before = federation.vector
+        report = federation.round()
+        refusals = federation.participants(report)
+    assert report.skipped == ""
+    assert len(federation.rows) == 2
+    assert set(refusals) == set(range(N)) - federation.heard
+    assert LIAR in refusals
+    assert all("somebody sent what no honest member sends" in said for said in refusals.values())
+    step = np.median([row.update for row in federation.rows], axis=0)
+    np.testing.assert_allclose(federation.vector, before + step, rtol=1e-6)
+
+
 # --- the fuzzer ---------------------------------------------------------------------------------
 
 ANY = [*RECORDS, other_bytes, a_flipped_bit]
