@@ -130,7 +130,7 @@ class EncryptedAggregation(PrivateAggregation):
     key_bits : int
         Of a `paillier` modulus.
     identities : str or None
-        As in `MaskedAggregation`.
+        As in `MaskedAggregation`; the last number in the file is the key holder's.
     """
 
     mode: Literal["encrypted"] = "encrypted"

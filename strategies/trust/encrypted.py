@@ -339,8 +339,13 @@ class EncryptedSums(PrivateSums):
             size = self.layout(math.prod(shape), by_examples=by_examples).size
             scheme, key = self._schemes[self._kind], self._keys[self._kind]
             growing = CiphertextSum(scheme, key, size, spares=SPARES)
-            self._growing[shape, arms] = growing
-        growing.add(number, contribution.chunks)
+        try:
+            growing.add(number, contribution.chunks)
+        finally:
+            if growing.numbers:  # a shape that somebody only claimed takes nobody's place
+                self._growing[shape, arms] = growing
+            else:
+                growing.end()
         return Upload(contribution.signed, shape, arms)
 
     def _end_sums(self) -> None:
