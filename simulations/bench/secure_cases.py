@@ -35,6 +35,8 @@ Measured = Mapping[str, tuple[float, str]]
 
 _RUN = bytes(range(16))
 _KIB = 1024.0
+_BATCH = 50
+"""Encrypted contributions that reach the server together, so that few are in memory."""
 
 
 def measure_masked(settings: MaskedAggregation, n_members: int, n_params: int) -> Measured:
@@ -176,7 +178,7 @@ class _Spent:
     words: NDArray[np.int64]
     update: NDArray[np.float64]
     server_s: float = 0.0
-    upload_bytes: int = 0
+    upload_bytes: float = 0.0
     client_s: list[float] = field(default_factory=list)
     digests: list[SignedDigest] = field(default_factory=list)
 
@@ -202,43 +204,52 @@ class _Encrypted:
         self.keys_s = time.perf_counter() - began
         rng = np.random.default_rng(n_members)
         self._weights = rng.integers(1, most, size=n_members, endpoint=True)
+        self._n_params = n_params
+        self._rng = rng
+        self._sent: list[tuple[Contribution, NDArray[np.int64], NDArray[np.float32]]] = []
 
     def add_up(self, n_members: int, spares: Spares) -> tuple[EncryptedSum, _Spent]:
-        """Let each member contribute, and the server add it before the next one does."""
-        rng = np.random.default_rng(0)
-        n_params = self.layout.segments[0].size
-        sent: list[tuple[Contribution, NDArray[np.int64], NDArray[np.float32]]] = []
-        spent = _Spent(np.zeros(self.layout.size, np.int64), np.zeros(n_params))
+        """Let members contribute, a batch at a time, and the server add what has come."""
+        spent = _Spent(np.zeros(self.layout.size, np.int64), np.zeros(self._n_params))
+        self._rng, self._sent = np.random.default_rng(0), []
         began = time.perf_counter()
         with CiphertextSum(
             self.scheme, self.holder.public, self.layout.size, spares=spares
         ) as growing:
             spent.server_s += time.perf_counter() - began
-            for number in range(n_members):
-                if number < self._n_encrypted:
-                    update = _update(rng, n_params, self.settings.clip)
-                    began = time.perf_counter()
-                    contribution, words = self._contribute(number, update)
-                    spent.client_s.append(time.perf_counter() - began)
-                    if self._n_encrypted < n_members:
-                        sent.append((contribution, words, update))
-                else:
-                    first, words, update = sent[number % self._n_encrypted]
-                    contribution = self._repeat(number, first, words)
-                weight = int(self._weights[number])
+            for first in range(0, n_members, _BATCH):
+                numbers = range(first, min(first + _BATCH, n_members))
+                batch = [self._contribution_of(number, spent) for number in numbers]
                 began = time.perf_counter()
-                identity = self._identities[number].public_bytes
-                check_contribution(contribution, _RUN, 0, identity)
-                growing.add(number, contribution.chunks, weight)
+                for number, contribution in zip(numbers, batch, strict=True):
+                    identity = self._identities[number].public_bytes
+                    check_contribution(contribution, _RUN, 0, identity)
+                    growing.add(number, contribution.chunks, int(self._weights[number]))
                 spent.server_s += time.perf_counter() - began
-                spent.digests.append(contribution.signed)
-                spent.words += weight * words
-                spent.update += float(weight) * update
-            spent.upload_bytes = sum(map(len, contribution.chunks))
             began = time.perf_counter()
             closed = growing.close()
             spent.server_s += time.perf_counter() - began
+        spent.upload_bytes /= n_members
         return closed, spent
+
+    def _contribution_of(self, number: int, spent: _Spent) -> Contribution:
+        """What a member sends; what the sum should come to is noted."""
+        if number < self._n_encrypted:
+            update = _update(self._rng, self._n_params, self.settings.clip)
+            began = time.perf_counter()
+            contribution, words = self._contribute(number, update)
+            spent.client_s.append(time.perf_counter() - began)
+            if self._n_encrypted < self.scheme.n_members:
+                self._sent.append((contribution, words, update))
+        else:
+            first, words, update = self._sent[number % self._n_encrypted]
+            contribution = self._repeat(number, first, words)
+        weight = int(self._weights[number])
+        spent.digests.append(contribution.signed)
+        spent.words += weight * words
+        spent.update += float(weight) * update
+        spent.upload_bytes += sum(map(len, contribution.chunks))
+        return contribution
 
     def _contribute(
         self, number: int, update: NDArray[np.float32]
