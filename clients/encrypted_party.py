@@ -10,7 +10,6 @@ from clients.key_roster import check_key_roster
 from clients.party import Outgoing, Party
 from fedtrade.errors import ProtocolError, ReplayError
 from fedtrade.secure import EncryptedAggregation
-from fedtrade.secure.agreement import check_agreed
 from fedtrade.secure.encrypted import Scheme, contribute, verify_key
 from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
 from fedtrade.secure.payload import SUM, sum_layout, training_layout, training_values
@@ -27,7 +26,6 @@ from fedtrade.secure.wire import (
     ROUND,
     RUN,
     SESSION,
-    SETTINGS,
     SHAPE,
     SIGNATURE,
     unpack_roster,
@@ -71,8 +69,7 @@ class EncryptedParty(Party):
                 "the server greets again in the middle of a run, and could put another in the "
                 "place of the key holder: start the run anew."
             )
-        run = read_run(message)
-        check_agreed(self._settings, message.content.config_records[GREETING].get(SETTINGS))
+        run = read_run(message, self._settings)
         identity = own_identity(self._context)
         self._context.state[RUN] = ConfigRecord({RUN: run})
         return Outgoing(records={GREETING: ConfigRecord({IDENTITY: identity.public_bytes})})

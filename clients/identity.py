@@ -7,6 +7,8 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message
 
 from fedtrade.errors import ConfigurationError, ProtocolError, SignatureError
+from fedtrade.secure import PrivateAggregation
+from fedtrade.secure.agreement import check_agreed
 from fedtrade.secure.masked import IdentityKey
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
@@ -16,6 +18,7 @@ from fedtrade.secure.wire import (
     PROTOCOL_VERSION,
     ROUND,
     RUN,
+    SETTINGS,
     VERSION,
 )
 
@@ -105,13 +108,15 @@ def read_identities(path: str) -> dict[int, bytes]:
         ) from error
 
 
-def read_run(message: Message) -> bytes:
+def read_run(message: Message, settings: PrivateAggregation) -> bytes:
     """The run that a greeting begins.
 
     Raises
     ------
     ProtocolError
-        If the message is no greeting of a private mode.
+        If the message is no greeting of a private mode, or one of another version.
+    ConfigurationError
+        If the server's settings of private sums are other ones.
     """
     greeting = message.content.config_records.get(GREETING, ConfigRecord())
     run, version = greeting.get(RUN), greeting.get(VERSION)
@@ -125,6 +130,7 @@ def read_run(message: Message) -> bytes:
             f"the server speaks version {version!r} of private sums, and this participant version "
             f"{PROTOCOL_VERSION}: install the same fedtrade everywhere."
         )
+    check_agreed(settings, greeting.get(SETTINGS))
     return run
 
 

@@ -10,7 +10,6 @@ from clients.key_roster import check_key_roster, listed_number
 from clients.party import Outgoing
 from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError, SignatureError
 from fedtrade.secure import EncryptedAggregation
-from fedtrade.secure.agreement import check_agreed
 from fedtrade.secure.encrypted import KeyHolder, Scheme, SignedDigest, Spares
 from fedtrade.secure.encrypted.channels import channels
 from fedtrade.secure.wire import (
@@ -29,7 +28,6 @@ from fedtrade.secure.wire import (
     ROSTER,
     RUN,
     SESSION,
-    SETTINGS,
     SIGNATURE,
     SIZE,
     WORDS,
@@ -76,8 +74,7 @@ class KeyHolderParty:
                 "the server greets again in the middle of a run, whose keys are made: start the "
                 "run anew."
             )
-        run = read_run(message)
-        check_agreed(self._settings, message.content.config_records[GREETING].get(SETTINGS))
+        run = read_run(message, self._settings)
         public = own_identity(self._context).public_bytes
         greeting = ConfigRecord({IDENTITY: public})
         if self._settings.identities is not None:

@@ -67,7 +67,7 @@ class MaskedParty(Party):
                 "the server greets again in the middle of a run, and could put others in the place "
                 "of the participants: start the run anew."
             )
-        run = read_run(message)
+        run = read_run(message, self._settings)
         identity = own_identity(self._context)
         self._context.state[RUN] = ConfigRecord({RUN: run})
         if STATE in self._context.state:

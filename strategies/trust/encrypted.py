@@ -24,7 +24,6 @@ from fedtrade.errors import (
     ThresholdError,
 )
 from fedtrade.secure import EncryptedAggregation
-from fedtrade.secure.agreement import agreed_settings
 from fedtrade.secure.encrypted import (
     CiphertextSum,
     Contribution,
@@ -56,7 +55,6 @@ from fedtrade.secure.wire import (
     ROSTER,
     ROUND,
     SESSION,
-    SETTINGS,
     SIGNATURE,
     SIZE,
     WORDS,
@@ -153,9 +151,7 @@ class EncryptedSums(PrivateSums):
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """The run's name, and the settings that all must have."""
-        told = greeting(self._run)
-        told[GREETING][SETTINGS] = agreed_settings(self._settings)
-        return told
+        return greeting(self._run, self._settings)
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Let the key holder make keys, and give the public ones to all members.

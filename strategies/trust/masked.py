@@ -146,7 +146,7 @@ class MaskedSums(PrivateSums):
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """The run's name, and what the first sum begins with."""
-        return greeting(self._run) | {PLEDGE: ConfigRecord({SESSION: 0})}
+        return greeting(self._run, self._settings) | {PLEDGE: ConfigRecord({SESSION: 0})}
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Take the participants' public keys and set up the first sum."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedtrade.errors import ConfigurationError, ProtocolError, RangeError
 from fedtrade.secure import PrivateAggregation
+from fedtrade.secure.agreement import agreed_settings
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import SUM as SUM_SEGMENT
 from fedtrade.secure.payload import TrainingMean, training_mean
@@ -25,6 +26,7 @@ from fedtrade.secure.wire import (
     ROUND,
     RUN,
     SESSION,
+    SETTINGS,
     SHAPE,
     VERSION,
 )
@@ -374,9 +376,10 @@ def _training(request: TrainingRequest) -> Asked:
     )
 
 
-def greeting(run: bytes) -> dict[str, ConfigRecord]:
-    """The record that begins a run of private sums, for everybody in it."""
-    return {GREETING: ConfigRecord({RUN: run, VERSION: PROTOCOL_VERSION})}
+def greeting(run: bytes, settings: PrivateAggregation) -> dict[str, ConfigRecord]:
+    """What begins a run of private sums: its name, the version, and settings that all must have."""
+    agreed = agreed_settings(settings)
+    return {GREETING: ConfigRecord({RUN: run, VERSION: PROTOCOL_VERSION, SETTINGS: agreed})}
 
 
 def read_identity(answer: Message) -> bytes:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message
 
-from fedtrade.errors import ThresholdError
+from fedtrade.errors import FedtradeError, ThresholdError
+from fedtrade.secure.agreement import agreed_settings
 from fedtrade.secure.masked import IdentityKey
 from fedtrade.secure.wire import pack_roster, unpack_roster
 from fedtrade.settings import Settings
@@ -349,7 +350,8 @@ def test_without_a_greeting_there_is_no_stage(settings: Settings, stage: str) ->
 
 @pytest.mark.parametrize("run", [None, b"", bytes(15), bytes(17), "x" * 16])
 def test_a_greeting_names_the_run(settings: Settings, run: Any) -> None:
-    fields = {"version": 1} if run is None else {"version": 1, "run": run}
+    fields = {"version": 1, "settings": agreed_settings(settings.aggregation)}
+    fields |= {} if run is None else {"run": run}
     records = {"secure.greeting": fields, "secure.pledge": {"session": 0}}
     with _grid(settings) as grid:
         reply = answers(grid, message_to(grid, 0, DESCRIBE, records))
@@ -367,7 +369,9 @@ def test_no_run_is_begun_anew_among_others(joined: Federation) -> None:
 
 def test_before_anybody_is_known_a_greeting_can_be_repeated(settings: Settings) -> None:
     """The identity stays, and what was pledged before is forgotten."""
-    records = {"secure.greeting": {"version": 1, "run": RUN}, "secure.pledge": {"session": 0}}
+    agreed = agreed_settings(settings.aggregation)
+    greeting = {"version": 1, "run": RUN, "settings": agreed}
+    records = {"secure.greeting": greeting, "secure.pledge": {"session": 0}}
     with _grid(settings) as grid:
         replies = [answers(grid, message_to(grid, 1, DESCRIBE, records)) for _ in range(2)]
         federation = Federation(grid, settings).prepare()
@@ -375,6 +379,17 @@ def test_before_anybody_is_known_a_greeting_can_be_repeated(settings: Settings) 
     first, second = (reply.content.config_records for reply in replies)
     assert first["secure.greeting"] == second["secure.greeting"]
     assert first["secure.pledge"]["commitment"] != second["secure.pledge"]["commitment"]
+
+
+def test_a_clip_of_its_own_would_spoil_the_sum(make: Make) -> None:
+    """A member that writes its numbers in other steps is told so, and its fellows go on."""
+    server = make("aggregation=masked")
+    other = make("aggregation=masked", "aggregation.clip=2.0")
+    with (
+        _grid(other) as grid,
+        pytest.raises(FedtradeError, match=r"aggregation.clip=2.0 here and 4.0 at the server"),
+    ):
+        Federation(grid, server)
 
 
 def test_participants_with_other_settings_are_told(make: Make, settings: Settings) -> None:
