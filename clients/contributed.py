@@ -1,7 +1,8 @@
-"""What a participant has contributed to: each round, sum and evaluation once a run.
+"""What a participant has contributed to: each round, sum and evaluation once, rounds in order.
 
 Without it a server could have the same round added up twice, once without somebody, and take the
-difference.
+difference. It makes that no secret, and not impossible: a server that lies can call the same model
+the next round's.
 """
 
 from typing import Any
@@ -23,7 +24,7 @@ def note_contribution(message: Message, context: Context) -> None:
     Raises
     ------
     ReplayError
-        If the participant has contributed to it, or to a later episode.
+        If the participant has contributed to it, or to a later round or episode.
     """
     config = message.content.config_records.get(CONFIG, ConfigRecord())
     episode = config.get(EPISODE, 0)
@@ -37,9 +38,16 @@ def note_contribution(message: Message, context: Context) -> None:
             f"to episode {kept[EPISODE]}."
         )
     done = list(kept[DONE]) if episode == kept[EPISODE] else []
+    last = kept.get(ROUND_NUMBER, 0) if episode == kept[EPISODE] else 0
+    if is_round and (not isinstance(number, int) or number < last):
+        raise ReplayError(
+            f"a contribution to round {number!r} is asked for, and this participant has come to "
+            f"round {last} of episode {episode}."
+        )
     if what in done:
         raise ReplayError(
             f"a second contribution is asked for to {' '.join(what.split())} of episode {episode}: "
             "the difference of two such sums could be somebody's own part."
         )
-    context.state[STATE] = ConfigRecord({EPISODE: episode, DONE: [*done, what]})
+    last = number if is_round and isinstance(number, int) else last
+    context.state[STATE] = ConfigRecord({EPISODE: episode, DONE: [*done, what], ROUND_NUMBER: last})

@@ -8,7 +8,7 @@ from flwr.app import ConfigRecord, Context, Message
 from clients.identity import own_identity, read_run
 from clients.key_roster import check_key_roster, listed_number
 from clients.party import Outgoing
-from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError, SignatureError
+from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
 from fedtrade.secure import EncryptedAggregation
 from fedtrade.secure.encrypted import KeyHolder, Scheme, SignedDigest, Spares
 from fedtrade.secure.encrypted.channels import channels
@@ -127,7 +127,7 @@ class KeyHolderParty:
             self._check_session(session)
             words = holder.decrypt(session, wish.size, wish.chunks, wish.contributors)
             answer = Outgoing({WORDS: words}, records={DECRYPT: ConfigRecord({SESSION: session})})
-        except SecureAggregationError as error:
+        except FedtradeError as error:
             # Told, not raised: a turn that raises would leave the session unspent.
             told: dict[str, Any] = {SESSION: session, REFUSED: f"{type(error).__name__}: {error}"}
             answer = Outgoing(records={DECRYPT: ConfigRecord(told)})

@@ -8,7 +8,14 @@ from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
 from clients.contributed import note_contribution
-from clients.identity import check_roster, own_bytes, own_identity, read_round, read_run
+from clients.identity import (
+    check_roster,
+    own_bytes,
+    own_identity,
+    read_identities,
+    read_round,
+    read_run,
+)
 from clients.party import Outgoing, Party
 from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
 from fedtrade.secure import MaskedAggregation
@@ -53,9 +60,14 @@ class MaskedParty(Party):
     context : Context
         Its state keeps the identity key (unless the node's configuration names a file), the run,
         the others' public keys, and the secrets of sums in progress.
+    n_known : int
+        Participants of the run as far as its own settings say; 0 if they do not.
     """
 
-    def __init__(self, number: int, settings: MaskedAggregation, context: Context) -> None:
+    def __init__(
+        self, number: int, settings: MaskedAggregation, context: Context, n_known: int = 0
+    ) -> None:
+        self._n_known = n_known
         self._number = number
         self._settings = settings
         self._context = context
@@ -169,6 +181,7 @@ class MaskedParty(Party):
             self._settings,
             own_bytes(state[RUN], RUN),
             None if kept is None else dict(kept),
+            n_known=self._n_known,
         )
 
     def _roster(self) -> dict[int, bytes]:
@@ -185,7 +198,15 @@ class MaskedParty(Party):
             if roster != self._roster():
                 raise SignatureError("the server wants to replace the participants' public keys.")
             return  # the answer to the message that had it first was lost
-        check_roster(roster, self._number, own_identity(self._context), self._settings.identities)
+        known = self._settings.identities
+        check_roster(roster, self._number, own_identity(self._context), known)
+        n_listed = 0 if known is None else len(read_identities(known))
+        if n_listed > max(self._n_known, len(roster)):
+            raise SignatureError(
+                f"aggregation.identities={known!r} has {n_listed} participants, and the server "
+                f"lists {len(roster)} of federation.n_participants={self._n_known}: colluders "
+                "would be reckoned among too few. Set federation.n_participants to all of them."
+            )
         self._context.state[ROSTER] = ConfigRecord({**pack_roster(roster)})
 
 

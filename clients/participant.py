@@ -33,6 +33,8 @@ class Participant:
     bars : datetime64 of shape (n_bars,)
         All bars that it holds.
     n_assets : int
+    n_known : int
+        Participants of the run, present or not; 0 if its settings do not say.
     aggregation : PlainAggregation, MaskedAggregation or EncryptedAggregation
         How what it computes may leave it.
     show_path : bool
@@ -45,6 +47,7 @@ class Participant:
         self.number = number
         self.task: Task = build_task(settings)
         self.aggregation = settings.aggregation
+        self.n_known = settings.federation.n_participants or 0
         self.show_path = settings.evaluation.show_path
         self.scores = settings.scores
         self._settings = settings

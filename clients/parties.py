@@ -20,7 +20,7 @@ def party_of(participant: Participant, context: Context) -> Party:
         case PlainAggregation():
             return PlainParty()
         case MaskedAggregation() as settings:
-            return MaskedParty(participant.number, settings, context)
+            return MaskedParty(participant.number, settings, context, participant.n_known)
         case EncryptedAggregation() as settings:
             return EncryptedParty(participant.number, settings, context)
 

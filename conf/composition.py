@@ -120,6 +120,8 @@ def _unknown_key(key: str, config_name: str, all_keys: str) -> str:
     known = _keys(OmegaConf.to_container(_compose((), config_name), resolve=False))
     near = get_close_matches(key, list(known), n=1)
     suggestion = f"did you mean {near[0]}? " if near else ""
+    if near == [key]:  # with other options of a group
+        suggestion = f"the chosen {key.partition('.')[0]} has none. "
     return f"there is no setting {key}; {suggestion}{all_keys}"
 
 

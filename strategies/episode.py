@@ -111,7 +111,9 @@ class EpisodeRunner:
             )
             self._note(outcome, BEFORE_TRAINING, summed.refusals)
             if summed.total is None:
-                raise FedtradeError(f"no participant can take part: {summed.problem}")
+                raise FedtradeError(
+                    f"no participant can take part: {summed.problem}{self._first_refusal()}"
+                )
             outcome.shared[name] = finished_sum(self.task, name, summed.total)
 
     def _train(
@@ -205,6 +207,11 @@ class EpisodeRunner:
             n_least=n_least,
             n_most=n_scored,
         )
+
+    def _first_refusal(self) -> str:
+        """Why a node could not join, which may be the reason of all that follows."""
+        refusals = self.membership.refusals
+        return f" (as one could not join: {refusals[0].reason})" if refusals else ""
 
     def _announce(self, *, training: bool) -> None:
         """Tell the trust mode what comes after what is asked now."""

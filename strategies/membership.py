@@ -94,7 +94,8 @@ def discover(
     if not participants:
         raise FedtradeError(f"no participant can take part: {refusals[0].reason}")
     named = {a.node_id: a.message for a in answers if a.node_id in {*participants, *key_holders}}
-    calendar = shared_calendar(bars, least_holders)
+    # Too few participants for a trust mode are refused with better words later.
+    calendar = shared_calendar(bars, min(least_holders, len(bars)))
     return Membership(participants, calendar, tuple(refusals), named, tuple(key_holders))
 
 

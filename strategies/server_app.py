@@ -55,10 +55,10 @@ def run(grid: Grid, settings: Settings) -> None:
     grid = MeteredGrid(grid)
     task = build_task(settings)
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
-    mode = strategy.trust_mode = trust_mode(settings.aggregation)
-    mode.next_is_training = not task.sums
     out = Path(settings.out)
     federation = settings.federation
+    mode = strategy.trust_mode = trust_mode(settings.aggregation, federation.n_participants or 0)
+    mode.next_is_training = not task.sums
     members = discover(
         grid,
         settings.n_nodes,

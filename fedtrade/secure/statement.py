@@ -50,7 +50,9 @@ UNCHECKED: Final = (
 )
 DIFFERENCING: Final = (
     "Two sums of the same data that differ by one participant show its part to whoever sees both. "
-    "Nobody adds to a round or sum twice in a run. Yet parts of federated sums hardly change from "
+    "Nobody adds to a round or sum twice in a run, but a server that lies can send the same model "
+    "as if it were the next round's, and leave somebody out: only noise, of which there is none "
+    "yet, prevents that. Besides, parts of federated sums hardly change from "
     "one episode, or one run, to the next: what a participant adds that is missing in one of them "
     "can be read off the others."
 )

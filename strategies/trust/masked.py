@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError, ThresholdError
 from fedtrade.secure import MaskedAggregation
-from fedtrade.secure.groups import group_parameters
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.masked import CohortSum, MaskedServer
-from fedtrade.secure.masked.degree import graph_parameters
+from fedtrade.secure.masked.cohort import sum_parameters
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.payload import sum_layout, training_layout
 from fedtrade.secure.statement import PrivacyStatement, masked_statement
@@ -64,6 +63,7 @@ __all__ = ["Masked", "MaskedSums", "parameters_of"]
 
 WRONG_SHARES = "its shares of keys do not fit what it promised"
 
+LEFT_OUT = "it is left out for the rest of the run: a sum failed of its shares"
 NOT_SET_UP = (
     "it is no part of this sum: it was not there when the sum was set up, and may join the next"
 )
@@ -75,13 +75,16 @@ class Masked(PrivateMode):
     Parameters
     ----------
     settings : MaskedAggregation
+    n_known : int
+        Participants of the run, present or not, as all of them know.
     """
 
     name = "masked"
 
-    def __init__(self, settings: MaskedAggregation) -> None:
-        super().__init__(settings, MaskedSums(settings))
+    def __init__(self, settings: MaskedAggregation, n_known: int = 0) -> None:
+        super().__init__(settings, MaskedSums(settings, n_known))
         self._masked = settings
+        self._n_known = n_known
 
     def n_rows(self, n_asked: int) -> int:
         """One, or one a group."""
@@ -97,9 +100,10 @@ class Masked(PrivateMode):
     def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
         """Also whether the graph of masks, and groups, can be as the settings want them."""
         super().check(rule, n_asked, n_liars, n_participants)
-        parameters_of(self._masked, n_participants)
+        parameters_of(self._masked, n_participants, self._n_known)
         # Federated sums have no groups.
-        parameters_of(self._masked.model_copy(update={"group_size": None}), n_participants)
+        whole = self._masked.model_copy(update={"group_size": None})
+        parameters_of(whole, n_participants, self._n_known)
 
     def check_values(self, n_participants: int, *, by_examples: bool) -> None:
         """Whether sums of so many cannot wrap around."""
@@ -108,7 +112,7 @@ class Masked(PrivateMode):
 
     def statement(self, n_participants: int) -> PrivacyStatement:
         """With the graph of masks among so many."""
-        parameters = parameters_of(self._masked, n_participants)
+        parameters = parameters_of(self._masked, n_participants, self._n_known)
         return masked_statement(self._masked, n_participants, parameters)
 
     def check_rule(self, rule: RoundRule, n_asked: int, n_liars: int) -> None:
@@ -126,10 +130,14 @@ class MaskedSums(PrivateSums):
     Parameters
     ----------
     settings : MaskedAggregation
+    n_known : int
+        See `Masked`.
     """
 
-    def __init__(self, settings: MaskedAggregation) -> None:
+    def __init__(self, settings: MaskedAggregation, n_known: int = 0) -> None:
         self._settings = settings
+        self._n_known = n_known
+        self._left_out: set[int] = set()
         self.has_groups = settings.group_size is not None
         self._run = os.urandom(16)
         self._numbers: dict[int, int] = {}
@@ -170,7 +178,7 @@ class MaskedSums(PrivateSums):
                 f"all the same settings. {reasons[0]}".rstrip()
             )
         self._nodes = {number: node for node, number in self._numbers.items()}
-        self._server = MaskedServer(self._settings, self._run, identities)
+        self._server = MaskedServer(self._settings, self._run, identities, n_known=self._n_known)
         for node in self._numbers:
             refusals += self._take(node, members.answers[node], {PLEDGE: 0})
         self._roster = {ROSTER: ConfigRecord({**pack_roster(identities)})}
@@ -237,6 +245,7 @@ class MaskedSums(PrivateSums):
         for node in asked.nodes:
             if node not in uploads and node not in refusals:
                 reason = NOT_IN_TIME if node in members else NOT_SET_UP
+                reason = LEFT_OUT if node in self._left_out else reason
                 refusals[node] = Refusal(node, reason)
         return uploads, list(refusals.values())
 
@@ -343,6 +352,9 @@ class MaskedSums(PrivateSums):
             else:
                 reasons.append(found.reason)
                 n_spoilt += bool(found.blamed)
+                for number in found.blamed:  # else it would stop the next sum, too
+                    self._left_out.add(self._nodes[number])
+                    self._server.leave_out(number)
                 if self.has_groups:
                     members = {self._nodes[number] for number in found.members}
                     refusals += lost(sorted(members & uploaded), ThresholdError(found.reason))
@@ -353,8 +365,8 @@ class MaskedSums(PrivateSums):
     # --- stages ---------------------------------------------------------------------------------
 
     def _each(self) -> list[tuple[int, int]]:
-        """Nodes that joined, with their numbers."""
-        return sorted(self._numbers.items())
+        """Nodes that joined and are asked, with their numbers."""
+        return sorted(item for item in self._numbers.items() if item[0] not in self._left_out)
 
     def _opening(self, number: int, session: int) -> dict[str, ConfigRecord]:
         """The record that asks for the keys of a sum, if the member has pledged any."""
@@ -430,31 +442,20 @@ class MaskedSums(PrivateSums):
         return refusals
 
 
-def parameters_of(settings: MaskedAggregation, n_members: int) -> GraphParameters:
+def parameters_of(settings: MaskedAggregation, n_members: int, n_known: int = 0) -> GraphParameters:
     """The graph of masks among so many members, or within the smallest of their groups.
+
+    Parameters
+    ----------
+    n_known : int
+        Participants of the run, present or not.
 
     Raises
     ------
     ConfigurationError, ThresholdError
         If there is none.
     """
-    if settings.group_size is not None:
-        return group_parameters(
-            n_members,
-            settings.group_size,
-            colluding_share=settings.colluding_share,
-            dropout_share=settings.dropout_share,
-            adversary=settings.adversary,
-        )
-    return graph_parameters(
-        n_members,
-        colluding_share=settings.colluding_share,
-        dropout_share=settings.dropout_share,
-        security_bits=settings.security_bits,
-        correctness_bits=settings.correctness_bits,
-        adversary=settings.adversary,
-        grinding_bits=settings.grinding_bits,
-    )
+    return sum_parameters(settings, max(n_known, n_members), n_members, settings.group_size)
 
 
 def _names(stages: Iterable[str]) -> str:

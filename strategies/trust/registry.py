@@ -10,12 +10,18 @@ from strategies.trust.plain import Plain
 __all__ = ["trust_mode"]
 
 
-def trust_mode(settings: Aggregation) -> TrustMode:
-    """Build the mode of `conf/aggregation`."""
+def trust_mode(settings: Aggregation, n_known: int = 0) -> TrustMode:
+    """Build the mode of `conf/aggregation`.
+
+    Parameters
+    ----------
+    n_known : int
+        Participants of the run, present or not, as all of them know; 0 if they do not.
+    """
     match settings:
         case PlainAggregation():
             return Plain(settings)
         case MaskedAggregation():
-            return Masked(settings)
+            return Masked(settings, n_known)
         case EncryptedAggregation():
             return Encrypted(settings)

@@ -27,10 +27,21 @@ def _note(context: Context, kind: str = MessageType.TRAIN, **config: Any) -> Non
 def test_each_round_is_contributed_to_once(context: Context) -> None:
     for number in (1, 2, 3):
         _note(context, server_round=number, episode=0)
-    for number in (3, 1, 2):
-        with pytest.raises(ReplayError, match=f"asked for to train {number} of episode 0"):
+    with pytest.raises(
+        ReplayError, match="second contribution is asked for to train 3 of episode 0"
+    ):
+        _note(context, server_round=3, episode=0)
+    for number in (1, 2):
+        with pytest.raises(ReplayError, match=f"to round {number} is asked for, .* to round 3"):
             _note(context, server_round=number, episode=0)
     _note(context, server_round=4, episode=0)
+
+
+@pytest.mark.parametrize("number", ["5", 5.5, [5]])
+def test_rounds_have_whole_numbers(context: Context, number: Any) -> None:
+    """Or one could be had under any number of names."""
+    with pytest.raises(ReplayError, match="a contribution to round"):
+        _note(context, server_round=number, episode=0)
 
 
 def test_rounds_of_the_next_episode_are_others_and_there_is_no_way_back(context: Context) -> None:

@@ -98,6 +98,9 @@ class MaskedClient:
         Which the server drew for the run.
     state : mapping or None
         The `state` of before.
+    n_known : int
+        Participants that there are as far as the member knows itself. Colluders are reckoned among
+        so many, or among those listed if they are more: a server that lists few gains nothing.
 
     Raises
     ------
@@ -117,6 +120,8 @@ class MaskedClient:
         settings: MaskedAggregation,
         run: bytes,
         state: Fields | None = None,
+        *,
+        n_known: int = 0,
     ) -> None:
         if len(run) != RUN_BYTES:
             raise ProtocolError(f"a run is named by {RUN_BYTES} bytes, got {len(run)}.")
@@ -127,6 +132,7 @@ class MaskedClient:
         self._roster = Roster.of(identities)
         if self._roster.get(number, identity.public_bytes) != identity.public_bytes:
             raise SignatureError(f"the list of participants has another key for {number}.")
+        self._n_known = max(len(self._roster), n_known)
         self._settings = settings
         self._run = run
         kept = {} if state is None else dict(state)
@@ -425,7 +431,7 @@ class MaskedClient:
             raise ThresholdError(f"{found} members {what}, and min_contributors={least}.")
 
     def _cohort(self, seed: bytes, members: NDArray[np.int64], whole: bool) -> Cohort:
-        cohorts = draw_cohorts(self._settings, len(self._roster), seed, members, whole=whole)
+        cohorts = draw_cohorts(self._settings, self._n_known, seed, members, whole=whole)
         return next(cohort for cohort in cohorts if self._number in cohort.ring)
 
     def _own_cohort(self, memory: ClientSession) -> Cohort:

@@ -101,6 +101,8 @@ class MaskedServer:
         Drawn at random for the run.
     identities : mapping of int to bytes
         Public identity keys of all participants.
+    n_known : int
+        See `MaskedClient`; all must reckon with the same.
 
     Attributes
     ----------
@@ -109,13 +111,20 @@ class MaskedServer:
     """
 
     def __init__(
-        self, settings: MaskedAggregation, run: bytes, identities: Mapping[int, bytes]
+        self,
+        settings: MaskedAggregation,
+        run: bytes,
+        identities: Mapping[int, bytes],
+        *,
+        n_known: int = 0,
     ) -> None:
         if len(run) != RUN_BYTES:
             raise ValueError(f"a run is named by {RUN_BYTES} bytes, got {len(run)}.")
         self._settings = settings
         self._run = run
         self._roster = Roster.of(identities)
+        self._n_known = max(len(self._roster), n_known)
+        self._left_out: set[int] = set()
         self._sessions: dict[int, _Session] = {}
         self._forgotten = -1
         self.bytes_in: Counter[int] = Counter()
@@ -256,6 +265,9 @@ class MaskedServer:
         if found.stage < SHARING:
             raise ReplayError(f"nobody has been asked for the keys of sum {session}.")
         if found.stage == SHARING:
+            for number in self._left_out & found.places.keys():
+                cohort, place = found.places[number]
+                cohort.participants[place] = False
             for cohort in found.cohorts:
                 cohort.close_sharing(self._settings.min_contributors)
             parts = [c.cohort.ring[c.participants] for c in found.cohorts if not c.failure]
@@ -433,6 +445,10 @@ class MaskedServer:
             raise ThresholdError(found.failure)
         return [cohort.open() for cohort in found.cohorts]
 
+    def leave_out(self, number: int) -> None:
+        """Ask a member for no more words, such as one whose shares made a sum impossible."""
+        self._left_out.add(number)
+
     def forget(self, session: int) -> None:
         """Drop a sum and those before it; what comes for them from now on is refused."""
         self._forgotten = max(self._forgotten, session)
@@ -465,7 +481,7 @@ class MaskedServer:
             return
         try:
             drawn = draw_cohorts(
-                self._settings, len(self._roster), found.seed, numbers, whole=found.whole
+                self._settings, self._n_known, found.seed, numbers, whole=found.whole
             )
         except (SecureAggregationError, ConfigurationError) as error:
             found.failure = str(error)

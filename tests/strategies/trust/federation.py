@@ -174,7 +174,9 @@ class Federation:
         self.grid = MeddledGrid(grid, fate)
         self.task = build_task(settings)
         self.strategy = build(settings.strategy, "strategy", seed=settings.seed)
-        self.mode = self.strategy.trust_mode = trust_mode(settings.aggregation)
+        self.mode = self.strategy.trust_mode = trust_mode(
+            settings.aggregation, settings.federation.n_participants or 0
+        )
         self.timeout_s = settings.federation.reply_timeout_s
         found = discover(self.grid, settings.n_nodes, self.timeout_s, 2, self.mode.greeting())
         check_strategy(self.strategy, settings, self.task, len(found.participants))

@@ -323,6 +323,28 @@ def test_a_second_reply_and_those_of_strangers_change_nothing(
         }
 
 
+def test_a_dealer_of_garbage_stops_one_sum_and_is_left_out(grid: Grid, settings: Settings) -> None:
+    """Its mask cannot be taken off the first sum, and it is in no other."""
+
+    def fate(number: int, stages: Mapping[str, int]) -> Any:
+        def garbage(reply: Message) -> Message:
+            fields = dict(reply.content.config_records["secure.share"])
+            fields["ciphertexts"] = bytes(len(fields["ciphertexts"]))  # type: ignore[arg-type]
+            reply.content["secure.share"] = ConfigRecord(fields)
+            return reply
+
+        return garbage if number == LIAR and "share" in stages else None
+
+    federation = Federation(grid, settings).prepare()
+    federation.grid.fate = fate
+    reports = [federation.round() for _ in range(5)]
+    skipped = [bool(report.skipped) for report in reports]
+    assert skipped == [False, True, False, False, False]
+    assert LIAR in federation.participants(reports[1])
+    assert all(report.n_replies == 8 for report in reports[2:])
+    assert "left out for the rest of the run" in reports[-1].refusals[0].reason
+
+
 def test_words_that_nobody_honest_sends_skip_the_round(grid: Grid, settings: Settings) -> None:
     """Nobody can say who it was: masks hide the liar, too. The model is kept."""
 
