@@ -8,11 +8,13 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from logging import WARNING
 from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
+from flwr.supercore import log
 from numpy.typing import NDArray
 
 from fedtrade.errors import (
@@ -81,6 +83,11 @@ from strategies.trust.private import (
 __all__ = ["Encrypted", "EncryptedSums"]
 
 MOST_NUMBERS = 1 << 32
+SLOW_PAILLIER = (
+    "aggregation.scheme=paillier takes each participant about 5 ms a value, and sums of scores have "
+    "thousands: it is for short vectors. aggregation.scheme=bfv is as exact."
+)
+
 MOST_KINDS = 3
 """Sums of different shapes that grow side by side until most members' is known."""
 
@@ -107,6 +114,8 @@ class Encrypted(PrivateMode):
         """Also whether a scheme holds the sums of so many."""
         super().check(rule, n_asked, n_liars, n_participants)
         channels(self._encrypted, n_participants)
+        if self._encrypted.scheme == "paillier":
+            log(WARNING, SLOW_PAILLIER)
 
     def check_values(self, n_participants: int, *, by_examples: bool) -> None:
         """Whether the schemes' rings hold sums of so many."""

@@ -105,3 +105,8 @@ def test_what_is_not_foreseen_keeps_its_first_line_and_cause() -> None:
     error = HydraException("first.\nsecond")
     error.__cause__ = ValueError("why\nmore")
     assert hydra_sentence(error).startswith("first (why). `fedtrade config` lists")
+
+
+def test_a_setting_of_another_option_is_told_from_a_misspelt_one() -> None:
+    with pytest.raises(ConfigurationError, match="the chosen aggregation has none"):
+        compose(["aggregation=encrypted", "aggregation.group_size=3"])

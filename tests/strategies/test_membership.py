@@ -42,6 +42,22 @@ def test_the_calendar_has_the_bars_of_all() -> None:
     np.testing.assert_array_equal(found.calendar, BARS[2:8])  # the ends are held by one alone
 
 
+def test_more_holders_than_participants_cannot_be_asked_for() -> None:
+    """A trust mode with too many contributors to reach says so itself, with its own remedy."""
+    app = ClientApp()
+
+    @app.query("describe")
+    def answer(message: Message, context: Context) -> Message:
+        number = int(context.node_config["partition-id"])
+        arrays = ArrayRecord({"bars": Array(seconds_of(BARS))})
+        metrics = MetricRecord({"participant": number})
+        return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+    with InProcessGrid(app, 3) as grid:
+        found = discover(grid, 3, 9, least_holders=50)
+    np.testing.assert_array_equal(found.calendar, BARS)
+
+
 @pytest.mark.parametrize("number", [None, -1, 0.5, [1]])
 def test_a_node_without_a_number_is_left_out(number: object) -> None:
     found = _discover(lambda k: (number if k == 1 else k, seconds_of(BARS)))
