@@ -84,8 +84,8 @@ __all__ = ["Encrypted", "EncryptedSums"]
 
 MOST_NUMBERS = 1 << 32
 SLOW_PAILLIER = (
-    "aggregation.scheme=paillier takes each participant about 5 ms a value, and sums of scores have "
-    "thousands: it is for short vectors. aggregation.scheme=bfv is as exact."
+    "aggregation.scheme=paillier takes each participant about 5 ms a value, and sums of scores "
+    "have thousands: it is for short vectors. aggregation.scheme=bfv is as exact."
 )
 
 MOST_KINDS = 3
