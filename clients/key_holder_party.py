@@ -109,7 +109,9 @@ class KeyHolderParty:
         made_for: dict[str, KeyHolder] = {}
         for kind, scheme in channels(self._settings, n_members).items():
             name = _state_name(scheme)
-            holder = made_for.setdefault(name, self._holder(scheme))
+            if name not in made_for:
+                made_for[name] = self._holder(scheme)
+            holder = made_for[name]
             self._context.state[name] = ConfigRecord({**holder.state})
             made |= {f"{kind}-{PUBLIC}": holder.public, f"{kind}-{SIGNATURE}": holder.signature}
         return Outgoing(records={KEY: ConfigRecord(made)})
