@@ -7,6 +7,8 @@
     ├── DataError            prices cannot be used as they are
     ├── CheckpointError      a stored run or model does not fit the present one
     ├── OutputError          a result could not be written
+    ├── LimitError           a participant's own settings forbid what a run asks for
+    ├── NodeError            a server, a node or a connection between them does not work
     └── SecureAggregationError   a private sum cannot be had, or a message would break it
         ├── ThresholdError   too few members, survivors or shares
         ├── ReplayError      something is asked for twice, or out of order
@@ -22,6 +24,8 @@ __all__ = [
     "ConfigurationError",
     "DataError",
     "FedtradeError",
+    "LimitError",
+    "NodeError",
     "OutputError",
     "ProtocolError",
     "RangeError",
@@ -50,6 +54,14 @@ class CheckpointError(FedtradeError):
 
 class OutputError(FedtradeError):
     """A result could not be written; what was stored before is untouched."""
+
+
+class LimitError(FedtradeError):
+    """A participant's own settings forbid what a run asks for; the message names the limit."""
+
+
+class NodeError(FedtradeError):
+    """A server, a node or the connection between them does not work; the message says which."""
 
 
 class SecureAggregationError(FedtradeError):

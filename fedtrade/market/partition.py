@@ -25,6 +25,7 @@ __all__ = [
     "ByPeriod",
     "BySector",
     "DirichletAssets",
+    "Own",
     "Partitioner",
     "Share",
     "cut",
@@ -87,6 +88,20 @@ class ByAsset:
         """Split the panel; the seed changes nothing."""
         count = _count(panel, n_participants)
         return tuple(Share(block) for block in _asset_blocks(panel, count))
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Everybody holds all of the panel: on a participant's machine it is that participant's own."""
+
+    def __call__(self, panel: Panel, n_participants: int | None, seed: int) -> tuple[Share, ...]:
+        """One share a participant; the seed changes nothing."""
+        if n_participants is None:
+            raise ConfigurationError(
+                "partition=own does not tell how many participants there are; set "
+                "federation.n_participants."
+            )
+        return (Share(panel.assets),) * n_participants
 
 
 @dataclass(frozen=True, slots=True)

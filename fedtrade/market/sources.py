@@ -16,7 +16,22 @@ from fedtrade.market import files
 from fedtrade.market.bar_time import BarTime
 from fedtrade.market.panel import OHLV_FIELDS, Panel
 
-__all__ = ["eurusd", "index", "sp500"]
+__all__ = ["eurusd", "index", "own", "sp500"]
+
+
+def own() -> Panel:
+    """Nobody's prices: each participant puts its own in their place, on its own machine.
+
+    Raises
+    ------
+    DataError
+        Always.
+    """
+    raise DataError(
+        "data=own stands for each participant's own prices, and there are none on this machine; "
+        "a participant names its own with data=csv data.path=FILE, and comparisons that need "
+        "everybody's are left out with evaluation.pooled=false evaluation.public_bars=0."
+    )
 
 
 def sp500(

@@ -1,0 +1,149 @@
+"""Settings of the machines of a consortium: the server's, and each participant's own.
+
+A participant's settings never leave its machine, and they beat those that a run brings.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, field_validator
+
+from fedtrade.settings import BY_PARTICIPANT, SUMMED, Component
+from fedtrade.settings_record import SettingsRecord
+
+__all__ = ["ClientSettings", "Limits", "Role", "ServerSettings"]
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Role: TypeAlias = Literal["participant", "key_holder"]
+LogFormat: TypeAlias = Literal["text", "json"]
+
+
+class Limits(SettingsRecord):
+    """What a participant lets a run ask of it.
+
+    Attributes
+    ----------
+    tasks : tuple of str
+        Names of the tasks that it takes part in.
+    modes : tuple of str
+        Trust modes that it takes part in; without `plain`, the server never sees its updates.
+    min_contributors : int
+        The fewest whose sum may be opened, in a private mode.
+    scores : {"summed", "by_participant"}
+        The most that may be told of its scores: only a sum with others', or its own.
+    show_path : bool
+        Whether one asset's returns and forecasts may leave it, for a picture.
+    most_rounds : int or None
+        Of training in an episode.
+    most_history_bars : int or None
+        Bars of its own prices that a run may train on.
+    most_answers : int or None
+        Messages of one run that it answers.
+    most_seconds : float or None
+        Work on one message; what takes longer is broken off.
+    targets : tuple of str
+        Prefixes of import paths that a run may name in its settings.
+    """
+
+    tasks: tuple[str, ...] = ("risk", "volatility", "signal")
+    modes: tuple[Literal["plain", "masked", "encrypted"], ...] = ("masked", "encrypted")
+    min_contributors: Annotated[int, Field(ge=2)] = 3
+    scores: Literal["summed", "by_participant"] = SUMMED
+    show_path: bool = False
+    most_rounds: Annotated[int, Field(ge=0)] | None = None
+    most_history_bars: Annotated[int, Field(ge=1)] | None = None
+    most_answers: Annotated[int, Field(ge=1)] | None = None
+    most_seconds: Annotated[float, Field(gt=0.0)] | None = 600.0
+    targets: tuple[str, ...] = ("fedtrade.",)
+
+    @property
+    def shows_scores(self) -> bool:
+        """Whether its scores may leave it as they are."""
+        return self.scores == BY_PARTICIPANT
+
+
+class ClientSettings(SettingsRecord):
+    """One party's machine: `fedtrade client`.
+
+    Attributes
+    ----------
+    name : str
+        As it is registered with the server.
+    role : {"participant", "key_holder"}
+    number : int
+        Of the party in the consortium, from 0; a key holder's follows the participants'.
+    superlink : str
+        HOST:PORT of the server.
+    root_certificates, key : str
+        Files: the consortium's certificate authority, and the node's private key (OpenSSH).
+    identity_key, identities : str or None
+        Files: the private key that signs in private sums, and all parties' public ones by number.
+    state : str
+        Folder of what the node remembers: it survives a restart.
+    data : Component or None
+        Its own prices; None takes those that the run names, for runs on one machine.
+    allow : Limits
+    executor : {"warm", "stock"}
+        Whether answers come from a process that has its libraries loaded, or Flower starts a new
+        one for each.
+    code : {"installed", "bundle"}
+        Whether its own installation answers, or the code that comes with a run.
+    poll_s : float
+        Pause after having asked the server in vain (`warm` only; Flower's own is 3 s).
+    rejoin_s : float
+        How long to try again where the server still believes in an earlier process of the node.
+    port : int
+        Of the node's own interface on loopback; 0 takes a free one.
+    log : {"text", "json"}
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+    role: Role = "participant"
+    number: Annotated[int, Field(ge=0)]
+    superlink: str
+    root_certificates: str
+    key: str
+    identity_key: str | None = None
+    identities: str | None = None
+    state: str
+    data: Component | None = None
+    allow: Limits = Limits()
+    executor: Literal["warm", "stock"] = "warm"
+    code: Literal["installed", "bundle"] = "installed"
+    poll_s: Annotated[float, Field(ge=0.05, le=60.0)] = 0.2
+    rejoin_s: Annotated[float, Field(ge=0.0)] = 120.0
+    port: Port = 0
+    log: LogFormat = "text"
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None  # conf/data/from_run.yaml has no keys
+
+
+class ServerSettings(SettingsRecord):
+    """The operator's machine: `fedtrade server`.
+
+    Attributes
+    ----------
+    folder : str
+        Of the server, as `fedtrade provision` makes it: certificate, key, registry, database.
+    host, port : str, int
+        Where participants reach it; 0 takes a free port.
+    gateway : bool
+        Whether only the participants' part of Flower's interface is served there, and the rest
+        (submitting runs, registering nodes) on loopback alone.
+    superlink_port : int
+        Of the SuperLink on loopback, behind the gateway; 0 takes a free one.
+    monitor_host, monitor_port : str, int or None
+        Where `/health` and `/metrics` are served; None serves none.
+    log : {"text", "json"}
+    """
+
+    folder: str
+    host: str = "0.0.0.0"
+    port: Port = 8443
+    gateway: bool = True
+    superlink_port: Port = 0
+    monitor_host: str = "127.0.0.1"
+    monitor_port: Port | None = 9464
+    log: LogFormat = "text"
