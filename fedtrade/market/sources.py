@@ -16,7 +16,20 @@ from fedtrade.market import files
 from fedtrade.market.bar_time import BarTime
 from fedtrade.market.panel import OHLV_FIELDS, Panel
 
-__all__ = ["eurusd", "index", "own", "sp500"]
+__all__ = ["eurusd", "from_run", "index", "own", "sp500"]
+
+
+def from_run() -> Panel:
+    """On a participant's machine, the prices that a run names: `fedtrade client` puts them here.
+
+    Raises
+    ------
+    DataError
+        Always.
+    """
+    raise DataError(
+        "data=from_run is for `fedtrade client` alone; a run names its prices, such as data=sp500."
+    )
 
 
 def own() -> Panel:

@@ -3,7 +3,8 @@
 A participant's settings never leave its machine, and they beat those that a run brings.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
@@ -15,6 +16,7 @@ __all__ = ["ClientSettings", "Limits", "Role", "ServerSettings"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Role: TypeAlias = Literal["participant", "key_holder"]
 LogFormat: TypeAlias = Literal["text", "json"]
+FROM_RUN: Final = "fedtrade.market.sources.from_run"
 
 
 class Limits(SettingsRecord):
@@ -116,8 +118,9 @@ class ClientSettings(SettingsRecord):
 
     @field_validator("data", mode="before")
     @classmethod
-    def _empty_is_none(cls, value: Any) -> Any:
-        return value or None  # conf/data/from_run.yaml has no keys
+    def _from_run_is_none(cls, value: Any) -> Any:
+        is_named = isinstance(value, Mapping) and value.get("_target_") == FROM_RUN
+        return None if is_named else value
 
 
 class ServerSettings(SettingsRecord):

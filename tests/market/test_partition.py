@@ -12,6 +12,7 @@ from fedtrade.market import (
     ByPeriod,
     BySector,
     DirichletAssets,
+    Own,
     Panel,
     Partitioner,
     Share,
@@ -144,3 +145,9 @@ def test_cut_takes_assets_and_period() -> None:
     own = cut(panel(), Share(("A3",), np.datetime64("2020-01-02"), np.datetime64("2020-01-04")))
     assert own.assets == ("A3",)
     assert own.close[:, 0].tolist() == [9.0, 14.0, 19.0]
+
+
+def test_own_gives_everybody_all_of_the_panel_and_needs_a_number() -> None:
+    assert Own()(panel(2), 3, seed=0) == (Share(("A0", "A1")),) * 3
+    with pytest.raises(ConfigurationError, match=r"federation\.n_participants"):
+        Own()(panel(2), None, seed=0)

@@ -7,6 +7,7 @@ import pytest
 import fedtrade.market
 from fedtrade.errors import DataError
 from fedtrade.market import Panel, eurusd, index, sp500
+from fedtrade.market.sources import from_run, own
 
 
 def test_sp500_is_complete() -> None:
@@ -75,3 +76,10 @@ def test_importing_the_room_is_light() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
+
+
+def test_names_that_stand_for_prices_elsewhere_hold_none() -> None:
+    with pytest.raises(DataError, match=r"data=csv data\.path=FILE"):
+        own()
+    with pytest.raises(DataError, match="fedtrade client"):
+        from_run()
