@@ -20,10 +20,12 @@ from fedtrade.report.atomic import remove, write_atomically
 from fedtrade.settings import Settings
 from fedtrade.wire import EpisodeRecord
 
-__all__ = ["FOLDER", "RUN_FILE", "Checkpoints", "fingerprint"]
+__all__ = ["FOLDER", "RUN_FILE", "Checkpoints", "can_resume", "fingerprint"]
 
 WITHOUT_EFFECT = ("out", "resume", "progress", "runtime")
 """Settings that do not change what a run computes."""
+PATIENCE = ("reply_timeout_s", "join_timeout_s", "quorum")
+"""Those of `federation` that say who is waited for: a run may go on with more or less of it."""
 FOLDER = "checkpoint"
 """Where a run keeps them, in its `out`."""
 RUN_FILE = "run.json"
@@ -125,6 +127,18 @@ class Checkpoints:
             )
 
 
+def can_resume(out: Path, settings: Settings) -> bool:
+    """Whether a run's folder has a checkpoint from which these settings can go on.
+
+    It may be of a run that has come to its end; then `results.json` is there too.
+    """
+    try:
+        Checkpoints(out / FOLDER, settings.model_copy(update={"resume": True}))
+    except CheckpointError:
+        return False
+    return True
+
+
 def fingerprint(panel: Panel) -> str:
     """SHA-256 of everything in a panel, as 64 hexadecimal digits."""
     digest = hashlib.sha256(json.dumps([panel.assets, panel.bar]).encode())
@@ -138,6 +152,8 @@ def fingerprint(panel: Panel) -> str:
 
 def _with_effect(settings: Settings) -> dict[str, Any]:
     values = settings.to_mapping()
+    for key in PATIENCE:
+        del values["federation"][key]
     return {key: value for key, value in values.items() if key not in WITHOUT_EFFECT}
 
 

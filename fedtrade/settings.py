@@ -5,6 +5,7 @@ Every refusal names the key that was wrong.
 """
 
 import json
+import math
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -36,7 +37,26 @@ class Component(BaseModel):
 
 
 class Federation(SettingsRecord):
-    """Who takes part, and how much of the past each one knows at an origin."""
+    """Who takes part, how much of the past each one knows at an origin, and who is waited for.
+
+    Attributes
+    ----------
+    n_participants : int or None
+        None for as many as the data give.
+    setting : {"same_history", "cold_start"}
+    history_bars, incumbent_bars : int
+        Known at an origin to everybody, or in a cold start to newcomers and to incumbents.
+    rounds : int
+        Of training in each episode.
+    reply_timeout_s : float
+        How long a reply is waited for; also the time to live of the message that asks for it.
+    join_timeout_s : float or None
+        How long the nodes of a run are waited for when it begins; None for `reply_timeout_s`.
+    quorum : float or None
+        Share of the participants asked in a round whose replies close it; None waits for all.
+    least_holders : int
+        See `strategies.membership.shared_calendar`.
+    """
 
     n_participants: Annotated[int, Field(ge=1)] | None
     setting: Literal["same_history", "cold_start"]
@@ -44,6 +64,8 @@ class Federation(SettingsRecord):
     incumbent_bars: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=0)]
     reply_timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+    join_timeout_s: Annotated[float, Field(gt=0)] | None = None
+    quorum: Annotated[float, Field(gt=0, le=1)] | None = None
     least_holders: Annotated[int, Field(ge=1)] = 2
 
     @model_validator(mode="after")
@@ -60,6 +82,15 @@ class Federation(SettingsRecord):
                     "or federation=same_history (or federation=small)"
                 )
         return self
+
+    @property
+    def join_s(self) -> float:
+        """`join_timeout_s`, or what stands for it."""
+        return self.reply_timeout_s if self.join_timeout_s is None else self.join_timeout_s
+
+    def n_quorum(self, n_asked: int) -> int:
+        """Replies that close a round in which so many were asked."""
+        return n_asked if self.quorum is None else math.ceil(self.quorum * n_asked - 1e-9)
 
     @property
     def n_folds(self) -> int:

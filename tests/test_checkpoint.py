@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedtrade.checkpoint import Checkpoints, fingerprint
+from fedtrade.checkpoint import FOLDER, Checkpoints, can_resume, fingerprint
 from fedtrade.errors import CheckpointError, OutputError
 from fedtrade.market.panel import Panel
 from fedtrade.outcome import EpisodeOutcome
@@ -116,10 +116,29 @@ def test_the_key_in_which_another_run_differs_is_named(
     assert Checkpoints(tmp_path, tiny("resume=true")).load(EPISODE) is not None
 
 
-@pytest.mark.parametrize("override", ["progress=plain", "runtime.n_workers=2"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "progress=plain",
+        "runtime.n_workers=2",
+        "federation.reply_timeout_s=30",
+        "federation.join_timeout_s=90",
+        "federation.quorum=0.5",
+    ],
+)
 def test_settings_without_effect_may_differ(tiny: Make, tmp_path: Path, override: str) -> None:
     Checkpoints(tmp_path, tiny()).save(_outcome())
     assert Checkpoints(tmp_path, tiny("resume=true", override)).load(EPISODE) is not None
+
+
+def test_whether_a_run_can_go_on_is_told_without_changing_anything(
+    tiny: Make, tmp_path: Path
+) -> None:
+    assert not can_resume(tmp_path, tiny())
+    Checkpoints(tmp_path / FOLDER, tiny()).save(_outcome())
+    assert can_resume(tmp_path, tiny())
+    assert not can_resume(tmp_path, tiny("seed=7"))
+    assert Checkpoints(tmp_path / FOLDER, tiny("resume=true")).load(EPISODE) is not None
 
 
 def test_an_episode_of_other_data_is_refused(tiny: Make, tmp_path: Path) -> None:

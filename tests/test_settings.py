@@ -49,6 +49,9 @@ def test_settings_survive_json(tiny: Make, override: str) -> None:
         ("federation.n_participants", 0, "federation.n_participants=0: input should be greater"),
         ("evaluation.bootstrap_resamples", 9, "evaluation.bootstrap_resamples=9: input should be"),
         ("federation.reply_timeout_s", 0, "federation.reply_timeout_s=0: input should be greater"),
+        ("federation.quorum", 1.5, "federation.quorum=1.5: input should be less than or equal"),
+        ("federation.quorum", 0, "federation.quorum=0: input should be greater than 0"),
+        ("federation.join_timeout_s", -1, "federation.join_timeout_s=-1: input should be greater"),
         ("progress", "loud", "progress='loud': input should be 'auto', 'plain' or 'none'"),
         ("federation.setting", "warm", "federation.setting='warm': input should be 'same_history'"),
         ("task", "risk", "task='risk': input should be a valid dictionary"),
@@ -75,6 +78,16 @@ def test_several_wrong_keys_are_all_named(tiny: Make) -> None:
 def test_something_else_than_settings_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"not valid JSON|valid dictionary"):
         Settings.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("quorum", "n_asked", "n_needed"), [(None, 7, 7), (1.0, 7, 7), (0.5, 7, 4), (0.7, 10, 7)]
+)
+def test_a_quorum_is_rounded_up(
+    tiny: Make, quorum: float | None, n_asked: int, n_needed: int
+) -> None:
+    federation = tiny().federation.model_copy(update={"quorum": quorum})
+    assert federation.n_quorum(n_asked) == n_needed
 
 
 def test_an_empty_attack_is_none(tiny: Make) -> None:
