@@ -15,7 +15,7 @@ from typing import Final
 
 from fedtrade.errors import NodeError
 
-__all__ = ["Process", "ignore"]
+__all__ = ["Process", "ignore", "tether"]
 
 TAIL: Final = 200
 GRACE_S: Final = 10.0
@@ -78,7 +78,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_tether,
+                preexec_fn=tether,
             )
         except OSError as error:
             raise NodeError(f"{self.command[0]} cannot be started: {error}.") from None
@@ -154,7 +154,7 @@ class Process:
             self._on_line(line)
 
 
-def _tether() -> None:
+def tether() -> None:
     """In the child, before the command runs: end when the parent does."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

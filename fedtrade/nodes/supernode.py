@@ -51,7 +51,7 @@ class SuperNode:
             check_private(Path(settings.identity_key))
         self._local = write_local_settings(settings)
         self._environment = environment(
-            self.folder / HOME, **{POLL: "0.05"} if settings.executor == "warm" else {}
+            self.folder / HOME, **{POLL: "0.1"} if settings.executor == "warm" else {}
         )
         self._secret = self.folder / SECRET
         write_private(self._secret, os.urandom(32))

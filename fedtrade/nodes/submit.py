@@ -1,0 +1,122 @@
+"""Submit a run to a SuperLink, follow it, and say how it ended."""
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from fedtrade.errors import FedtradeError, NodeError
+from fedtrade.nodes.bundle import write_bundle
+from fedtrade.nodes.flower import tool
+from fedtrade.nodes.process import Process, ignore
+from fedtrade.report.atomic import write_atomically
+from fedtrade.settings import Settings
+
+__all__ = ["Submitted", "submit"]
+
+STARTED: Final = re.compile(r"Successfully started run (\d+)")
+STOP_S: Final = 30.0
+
+
+class Submitted:
+    """A run that was submitted; its log passes line by line.
+
+    Attributes
+    ----------
+    run_id : str
+        Empty until Flower has told it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        connection: str,
+        folder: Path,
+        on_line: Callable[[str], None] = ignore,
+    ) -> None:
+        self.run_id = ""
+        self._on_line, self._environment, self._connection = on_line, environment, connection
+        write_bundle(folder / "app")
+        run = folder / "run.toml"
+        write_atomically(run, f"settings = {json.dumps(settings.to_json())}\n")
+        self.command = [
+            *(tool("flwr"), "run", str(folder / "app"), connection, "--stream"),
+            *("--run-config", str(run)),
+        ]
+        self.process = Process(
+            self.command,
+            name="`flwr run`",
+            environment=environment,
+            on_line=self._heard,
+            folder=folder,
+        )
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Whether it ended in time.
+
+        Raises
+        ------
+        NodeError
+            If it could not be submitted.
+        """
+        status = self.process.wait(timeout_s)
+        if status is None:
+            return False
+        if not self.run_id:
+            words = " ".join(line.strip(" │╭╮╰╯─") for line in self.process.tail if line.strip())
+            raise NodeError(f"the run could not be submitted: {words[-400:] or 'no word'}")
+        return True
+
+    def stop(self) -> None:
+        """End the run on the SuperLink, and following it."""
+        if self.run_id:
+            command = [tool("flwr"), "stop", self.run_id, self._connection]
+            with contextlib.suppress(FedtradeError):
+                child = Process(command, name="`flwr stop`", environment=self._environment)
+                child.wait(STOP_S)
+                child.stop(0.0)
+        self.process.stop()
+
+    def _heard(self, line: str) -> None:
+        found = STARTED.search(line)
+        if found:
+            self.run_id = found.group(1)
+        self._on_line(line)
+
+
+def submit(
+    settings: Settings,
+    environment: Mapping[str, str],
+    connection: str,
+    on_line: Callable[[str], None] = ignore,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> str:
+    """Submit a run and follow it to its end; its id.
+
+    Raises
+    ------
+    NodeError
+        If it could not be submitted.
+    """
+    with TemporaryDirectory(prefix="fedtrade-run-") as folder:
+        submitted = Submitted(settings, environment, connection, Path(folder), on_line)
+        try:
+            while not submitted.wait(0.2) and not is_stopped():
+                pass
+        finally:
+            if submitted.process.status is None:
+                submitted.stop()
+        return submitted.run_id
+
+
+def run_outcome(status_file: Path) -> Mapping[str, Any]:
+    """What the ServerApp wrote of how its run stands; empty if nothing."""
+    try:
+        found = json.loads(status_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
