@@ -9,14 +9,10 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.wire import ARRAYS, CONFIG
+from strategies.prompt_grid import BATCH, LONGEST_PAUSE_S, PAUSE_S
 from strategies.replies import Refusal, printable, read_arrays
 
 __all__ = ["Answer", "array_record", "ask", "gather", "receive"]
-
-BATCH = 16
-"""Replies that are asked for at once."""
-PAUSE_S = 0.02
-LONGEST_PAUSE_S = 0.5
 
 
 class Answer(NamedTuple):

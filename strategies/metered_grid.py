@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from fedtrade.report.privacy import EVALUATION, JOINING, RUN, SUM, TRAINING, Traffic
 from fedtrade.secure.statement import PARTICIPANTS
 from fedtrade.wire import DESCRIBE
 from fedtrade.wire import SUM as SUM_MESSAGE
+from strategies.passing_grid import PassingGrid
 
 __all__ = ["MeteredGrid", "payload_bytes"]
 
@@ -33,7 +33,7 @@ class _Tally:
     up: Counter[int] = field(default_factory=Counter)
 
 
-class MeteredGrid(Grid):
+class MeteredGrid(PassingGrid):
     """Wraps an open grid, which does everything.
 
     An exchange is one `send_and_receive`, or one `push_messages` with what is pulled of it. It is
@@ -46,7 +46,7 @@ class MeteredGrid(Grid):
     """
 
     def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._tallies: dict[str, _Tally] = defaultdict(_Tally)
         self._current = JOINING
 
@@ -72,30 +72,6 @@ class MeteredGrid(Grid):
             _traffic(party, kind, tally, told)
             for kind, tally in [*self._tallies.items(), (RUN, whole)]
         )
-
-    def set_run(self, run: Run) -> None:
-        """See the wrapped grid."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """See the wrapped grid."""
-        return self._grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """See the wrapped grid."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """See the wrapped grid."""
-        return self._grid.get_node_ids()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages; an exchange."""

@@ -29,6 +29,7 @@ from strategies.membership import Membership, discover
 from strategies.metered_grid import MeteredGrid
 from strategies.plan import FINAL_FOLD, plan
 from strategies.preconditions import check_strategy
+from strategies.prompt_grid import prompt
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
 from strategies.trust import trust_mode
@@ -52,7 +53,7 @@ def run(grid: Grid, settings: Settings) -> None:
     FedtradeError
         If the settings, the data, a checkpoint or the participants do not allow it.
     """
-    grid = MeteredGrid(grid)
+    grid = MeteredGrid(prompt(grid))
     task = build_task(settings)
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
     out = Path(settings.out)
