@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
+import typer.core
 
 from fedtrade.errors import ConfigurationError, FedtradeError
 
@@ -209,6 +210,152 @@ def arena(
         raise _Interrupted(
             f"Interrupted. Finished cells are kept; go on from there with:\n  {command}"
         ) from None
+
+
+@app.command(context_settings=PASS_ON)
+def run(
+    context: typer.Context,
+    on: Annotated[str, typer.Option(help="A connection of Flower's configuration.")],
+    overrides: Overrides = None,
+) -> None:
+    """Submit a run to a SuperLink that is there, and follow it.
+
+    OVERRIDES are those of `fedtrade simulate`. The results are written where the SuperLink runs.
+    """
+    from conf.launch import runs_of
+    from fedtrade.nodes.runtime import run_on
+
+    for settings in runs_of([*(overrides or []), *context.args]):
+        run_on(settings, on)
+
+
+@app.command(context_settings=PASS_ON)
+def server(
+    context: typer.Context,
+    overrides: Overrides = None,
+    only: Annotated[bool, typer.Option("--only", help="Serve, and start no run.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run has left.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the settings and start nothing.")
+    ] = False,
+) -> None:
+    """Start a SuperLink with TLS and node authentication, and one run on it, to its end.
+
+    OVERRIDES change conf/server.yaml. A run that was cut off goes on from its last checkpoint.
+    """
+    from conf.nodes import server_settings
+    from fedtrade.nodes.launch import launch_server
+    from fedtrade.report.settings_text import settings_yaml
+
+    settings, own = server_settings([*(overrides or []), *context.args])
+    if plan:
+        print(settings_yaml(settings.to_mapping() | {"server": own.to_mapping()}), end="")
+        return
+    launch_server(settings, own, only=only, fresh=fresh)
+
+
+@app.command(context_settings=PASS_ON)
+def client(
+    context: typer.Context,
+    overrides: Overrides = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the settings and start nothing.")
+    ] = False,
+) -> None:
+    """Start a party's node: `fedtrade client kit=FOLDER data.path=prices.csv`.
+
+    OVERRIDES change conf/client.yaml; they stay on this machine and beat what a run brings.
+    """
+    from conf.nodes import client_settings
+    from fedtrade.nodes.launch import launch_client
+    from fedtrade.report.settings_text import settings_yaml
+
+    own = client_settings([*(overrides or []), *context.args])
+    if plan:
+        print(settings_yaml(own.to_mapping()), end="")
+        return
+    launch_client(own)
+
+
+class _MakeByDefault(typer.core.TyperGroup):
+    """`fedtrade provision consortium.yaml` is `fedtrade provision make consortium.yaml`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        is_named = bool(args) and self.get_command(ctx, args[0]) is not None
+        return super().resolve_command(ctx, args if is_named else ["make", *args])
+
+
+provision = typer.Typer(
+    cls=_MakeByDefault,
+    help="Make a consortium's certificates, keys and start kits: `fedtrade provision FILE`.",
+    no_args_is_help=True,
+)
+app.add_typer(provision, name="provision")
+Folder = Annotated[Path, typer.Option("--folder", help="Of the consortium.")]
+CONSORTIUM = Path("consortium")
+
+
+@provision.command("make")
+def provision_make(
+    file: Annotated[Path, typer.Argument(help="consortium.yaml: who belongs to it.")],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where to; by default beside the file.")
+    ] = None,
+) -> None:
+    """Make what is not there yet: authority, server certificate, register, and a kit a party."""
+    from fedtrade.nodes.consortium import Consortium
+    from fedtrade.nodes.launch import print_provisioned
+    from fedtrade.nodes.provision import default_folder
+    from fedtrade.nodes.provision import provision as make
+
+    print_provisioned(make(Consortium.read(file), folder or default_folder(file)))
+
+
+@provision.command("revoke")
+def provision_revoke(
+    name: Annotated[str, typer.Argument(help="Of the party.")], folder: Folder = CONSORTIUM
+) -> None:
+    """Take a party out; a server that runs learns it when it is started again."""
+    from fedtrade.nodes.provision import revoke
+
+    party = revoke(folder, name)
+    print(f"{party.name} is revoked; start the server again, and hand out the new identities.json.")
+
+
+@provision.command("renew")
+def provision_renew(
+    file: Annotated[Path, typer.Argument(help="consortium.yaml.")], folder: Folder = CONSORTIUM
+) -> None:
+    """Make a new certificate of the server; the nodes need nothing new."""
+    from fedtrade.nodes.consortium import Consortium
+    from fedtrade.nodes.provision import renew
+
+    renew(Consortium.read(file), folder)
+    print(f"{folder / 'server' / 'server.crt'} is new; start the server again.")
+
+
+@provision.command("keys")
+def provision_keys(
+    folder: Annotated[Path, typer.Argument(help="Where to put them.")] = Path(),
+) -> None:
+    """Make a party's keys on its own machine, and print what consortium.yaml wants of them."""
+    from fedtrade.nodes.provision import make_keys
+
+    node_key, identity = make_keys(folder)
+    print(f"node_key: {node_key}\nidentity: {identity}")
+
+
+@provision.command("check")
+def provision_check(kit: Annotated[Path, typer.Argument(help="A kit's folder.")]) -> None:
+    """See that a kit is whole, and its keys private."""
+    from fedtrade.nodes.kits import check_kit
+
+    check_kit(kit)
+    print(f"{kit} is whole.")
 
 
 def _simulate(settings: "Settings") -> None:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
-from fedtrade.errors import FedtradeError, NodeError
+from fedtrade.errors import NodeError
 from fedtrade.nodes.bundle import write_bundle
 from fedtrade.nodes.flower import tool
+from fedtrade.nodes.flower_commands import flwr, said
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.report.atomic import write_atomically
 from fedtrade.settings import Settings
@@ -18,7 +19,6 @@ from fedtrade.settings import Settings
 __all__ = ["Submitted", "submit"]
 
 STARTED: Final = re.compile(r"Successfully started run (\d+)")
-STOP_S: Final = 30.0
 
 
 class Submitted:
@@ -67,18 +67,15 @@ class Submitted:
         if status is None:
             return False
         if not self.run_id:
-            words = " ".join(line.strip(" │╭╮╰╯─") for line in self.process.tail if line.strip())
-            raise NodeError(f"the run could not be submitted: {words[-400:] or 'no word'}")
+            words = said(list(self.process.tail))
+            raise NodeError(f"the run could not be submitted: {words}.")
         return True
 
     def stop(self) -> None:
         """End the run on the SuperLink, and following it."""
         if self.run_id:
-            command = [tool("flwr"), "stop", self.run_id, self._connection]
-            with contextlib.suppress(FedtradeError):
-                child = Process(command, name="`flwr stop`", environment=self._environment)
-                child.wait(STOP_S)
-                child.stop(0.0)
+            with contextlib.suppress(NodeError):  # the SuperLink may be gone
+                flwr(self._environment, "stop", self.run_id, self._connection)
         self.process.stop()
 
     def _heard(self, line: str) -> None:
@@ -111,12 +108,3 @@ def submit(
             if submitted.process.status is None:
                 submitted.stop()
         return submitted.run_id
-
-
-def run_outcome(status_file: Path) -> Mapping[str, Any]:
-    """What the ServerApp wrote of how its run stands; empty if nothing."""
-    try:
-        found = json.loads(status_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from fedtrade.errors import ConfigurationError, NodeError
-from fedtrade.nodes.flower import CONNECTION, environment, tool, write_connection
+from fedtrade.nodes.flower import (
+    CONNECTION,
+    environment,
+    tool,
+    write_connection,
+)
+from fedtrade.nodes.flower_commands import flwr, run_status
 from fedtrade.nodes.kits import AUTHORITY
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
@@ -25,7 +31,6 @@ STATUS_VARIABLE: Final = "FEDTRADE_STATUS"
 """The environment variable in which a ServerApp finds where to write how the run stands."""
 
 READY_S: Final = 60.0
-COMMAND_S: Final = 60.0
 
 
 class SuperLink:
@@ -151,34 +156,11 @@ class SuperLink:
         self.process.stop()
 
     def run_status(self, run_id: str) -> str:
-        """Flower's word for how a run stands, such as `finished:completed`."""
-        found = self._flwr("list", CONNECTION, "--run-id", run_id, "--format", "json")
-        runs = found.get("runs") or [{}]
-        return str(runs[0].get("status", ""))
+        """See `fedtrade.nodes.flower_commands.run_status`."""
+        return run_status(self.environment, CONNECTION, run_id)
 
     def _flwr(self, *arguments: str) -> dict[str, Any]:
-        """Run one of Flower's own commands; the JSON that it printed, if it did."""
-        lines: list[str] = []
-        command = [tool("flwr"), *arguments]
-        child = Process(
-            command,
-            name=f"`flwr {arguments[0]}`",
-            environment=self.environment,
-            on_line=lines.append,
-            folder=self.folder,
-        )
-        try:
-            status = child.wait(COMMAND_S)
-        finally:
-            child.stop(0.0)
-        if status != 0:
-            raise NodeError(f"`flwr {' '.join(arguments[:2])}` failed: {_reason(lines)}")
-        text = "\n".join(lines)
-        try:
-            found = json.loads(text[text.index("{") :])
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        return flwr(self.environment, *arguments)
 
 
 def superlink_command(folder: Path, host: str, port: int) -> list[str]:
@@ -216,8 +198,3 @@ def _answers(address: str, context: ssl.SSLContext) -> bool:
                 "`fedtrade provision renew` makes a new one."
             ) from None
         return False
-
-
-def _reason(lines: list[str]) -> str:
-    words = [line.strip(" │╭╮╰╯─") for line in lines]
-    return " ".join(word for word in words if word)[-400:] or "it said nothing"

@@ -23,7 +23,6 @@ SECRET: Final = "superexec.secret"
 JOINED: Final = "SuperNode ID:"
 RUNTIME: Final = "127.0.0.1"
 POLL: Final = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
-MOST_RETRIES: Final = 1_000_000
 
 
 class SuperNode:
@@ -34,6 +33,8 @@ class SuperNode:
     settings : ClientSettings
     on_line : callable
         Called with each line of its processes' output.
+    say : callable
+        Called with a sentence on what happens.
 
     Raises
     ------
@@ -43,8 +44,13 @@ class SuperNode:
         If the port is taken, or a process does not start.
     """
 
-    def __init__(self, settings: ClientSettings, on_line: Callable[[str], None] = ignore) -> None:
-        self.settings, self._on_line = settings, on_line
+    def __init__(
+        self,
+        settings: ClientSettings,
+        on_line: Callable[[str], None] = ignore,
+        say: Callable[[str], None] = ignore,
+    ) -> None:
+        self.settings, self._on_line, self._say = settings, on_line, say
         self.folder = Path(settings.state).absolute()
         check_private(Path(settings.key))
         if settings.identity_key is not None:
@@ -65,6 +71,7 @@ class SuperNode:
         self.joined, self._symptom = False, None
         self.commands = commands(self.settings, self._local, self._secret, port)
         for command in self.commands:
+            self._say(command_line(command))
             self.processes.append(
                 Process(
                     command,
@@ -111,13 +118,8 @@ class SuperNode:
         """Whether starting it again may help."""
         return self._symptom is not None and self._symptom.is_passing
 
-    def serve(self, say: Callable[[str], None], is_stopped: Callable[[], bool]) -> None:
+    def serve(self, is_stopped: Callable[[], bool]) -> None:
         """Run until it is stopped; start again where the server still believes in an earlier one.
-
-        Parameters
-        ----------
-        say : callable
-            Called with a sentence on what happens.
 
         Raises
         ------
@@ -131,7 +133,7 @@ class SuperNode:
             while self.is_running and not is_stopped():
                 if self.joined and not was_there:
                     was_there = True
-                    say(f"{self.settings.name} has joined {self.settings.superlink}.")
+                    self._say(f"{self.settings.name} has joined {self.settings.superlink}.")
                 time.sleep(0.1)
             self.stop()
             if is_stopped():
@@ -140,7 +142,7 @@ class SuperNode:
                 give_up = time.monotonic() + self.settings.rejoin_s
             if not self.may_come_back or time.monotonic() > give_up:
                 raise NodeError(self.complaint)
-            say(f"{self.complaint} Trying again.")
+            self._say(f"{self.complaint} Trying again.")
             time.sleep(2.0)
 
     def stop(self) -> None:
@@ -203,8 +205,3 @@ def node_command(settings: ClientSettings, local: Path, port: int) -> list[str]:
         "--node-config",
         " ".join(f"{name}={value}" for name, value in config.items()),
     ]
-
-
-def printed(settings: ClientSettings, command: list[str]) -> str:
-    """A command as one would type it."""
-    return command_line(command)

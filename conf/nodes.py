@@ -1,0 +1,103 @@
+"""From the arguments of a command line to the settings of a party's machine."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from conf.composition import composed_values
+from fedtrade.errors import ConfigurationError
+from fedtrade.nodes.kits import SETTINGS, check_kit
+from fedtrade.nodes.settings import ClientSettings, ServerSettings
+from fedtrade.settings import Settings
+
+__all__ = ["client_settings", "server_settings"]
+
+PATHS: Final = (
+    "root_certificates",
+    "key",
+    "identity_key",
+    "identities",
+    "state",
+    "data.path",
+)
+"""Keys of a kit's settings that are relative to its folder."""
+
+PLAIN: Final = re.compile(r"[A-Za-z0-9_./:+-]+")
+
+
+def client_settings(arguments: Sequence[str]) -> ClientSettings:
+    """Those of one party, from its kit (`kit=FOLDER`) and further overrides.
+
+    Raises
+    ------
+    ConfigurationError
+        If the kit is not whole, or an override is wrong.
+    """
+    kits = [text.partition("=")[2] for text in arguments if text.startswith("kit=")]
+    others = [text for text in arguments if not text.startswith("kit=")]
+    if len(kits) > 1:
+        raise ConfigurationError(f"kit={kits[1]} is the second kit; a node has one.")
+    own = list(_kit_overrides(Path(kits[0]))) if kits else []
+    values = composed_values(
+        "client", [*own, *others], all_keys="`fedtrade client --plan` prints every setting."
+    )
+    return ClientSettings.from_mapping(values)
+
+
+def server_settings(arguments: Sequence[str]) -> tuple[Settings, ServerSettings]:
+    """Those of a run, and those of the operator's machine.
+
+    Raises
+    ------
+    ConfigurationError
+        If an override is wrong.
+    """
+    values = composed_values(
+        "server", arguments, all_keys="`fedtrade server --plan` prints every setting."
+    )
+    server = ServerSettings.from_mapping(values.pop("server"))
+    return Settings.from_mapping(values), server
+
+
+def _kit_overrides(kit: Path) -> Iterator[str]:
+    check_kit(kit)
+    path = kit / SETTINGS
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {' '.join(str(error).split())}."
+        ) from None
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{path} must have keys of `fedtrade client`.")
+    for key, value in _flat(values):
+        if key in PATHS and isinstance(value, str):
+            value = str((kit / value).absolute())
+        yield f"{key}={_text(value)}"
+
+
+def _flat(values: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{head}{key}.")
+        else:
+            yield f"{head}{key}", value
+
+
+def _text(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return f"[{','.join(map(_text, value))}]"
+        case str() if not PLAIN.fullmatch(value):
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"'{escaped}'"
+        case _:
+            return str(value)

@@ -1,0 +1,84 @@
+"""What the commands `fedtrade server` and `fedtrade client` do, with what they say meanwhile."""
+
+import sys
+from pathlib import Path
+
+from fedtrade.nodes.provision import KITS_FOLDER, Provisioned
+from fedtrade.nodes.server import Server, prepared, run_to_its_end
+from fedtrade.nodes.settings import ClientSettings, ServerSettings
+from fedtrade.nodes.signals import stopping
+from fedtrade.nodes.supernode import SuperNode
+from fedtrade.settings import Settings
+
+__all__ = ["launch_client", "launch_server", "print_provisioned"]
+
+PAUSE_S = 0.2
+
+
+def launch_server(
+    settings: Settings, server: ServerSettings, *, only: bool = False, fresh: bool = False
+) -> None:
+    """Serve until the run has ended, or with `only` until told to stop.
+
+    Raises
+    ------
+    FedtradeError
+        If it cannot be started, or the run fails.
+    """
+    settings = prepared(settings, server)
+    with stopping() as stop, Server(server, _say, _heard) as running:
+        if only:
+            while not stop():
+                running.keep_up(PAUSE_S)
+            return
+        run_to_its_end(running, settings, _say, lambda line: _heard("run", line), stop, fresh=fresh)
+        if stop():
+            _say(f"Stopped. The last checkpoint is in {settings.out}; the same command goes on.")
+            return
+    _print_results(Path(settings.out))
+
+
+def launch_client(settings: ClientSettings) -> None:
+    """Run a party's node until told to stop.
+
+    Raises
+    ------
+    FedtradeError
+        If it cannot be started, or ends by itself.
+    """
+    with stopping() as stop:
+        node = SuperNode(settings, lambda line: _heard(settings.name, line), _say)
+        try:
+            node.serve(stop)
+        finally:
+            node.stop()
+    _say("Stopped.")
+
+
+def print_provisioned(made: Provisioned) -> None:
+    """A table of what became of each party."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{made.folder}")
+    for column in ("party", "role", "", "kit"):
+        table.add_column(column)
+    for name, role, outcome in made.rows:
+        table.add_row(name, role.replace("_", " "), outcome, str(Path(KITS_FOLDER) / name))
+    Console().print(table)
+
+
+def _print_results(out: Path) -> None:
+    from fedtrade.report import print_results, read_results
+
+    print_results(read_results(out / "results.json"))
+    print(f"Report: {out / 'report.html'}")
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _heard(who: str, line: str) -> None:
+    if line.strip():
+        print(f"{who}: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,227 @@
+"""`fedtrade server`: a SuperLink, what stands before it, and one run on it, to its end."""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from fedtrade.checkpoint import can_resume
+from fedtrade.errors import ConfigurationError, NodeError
+from fedtrade.nodes.flower import CONNECTION, command_line
+from fedtrade.nodes.kits import AUTHORITY
+from fedtrade.nodes.ports import free_port
+from fedtrade.nodes.process import Process
+from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
+from fedtrade.nodes.registry import REGISTRY, Registry
+from fedtrade.nodes.settings import ServerSettings
+from fedtrade.nodes.signals import Stop
+from fedtrade.nodes.submit import submit
+from fedtrade.nodes.superlink import SuperLink
+from fedtrade.report.outputs import RESULTS
+from fedtrade.settings import Settings
+
+__all__ = ["Server", "prepared", "reason_of", "run_to_its_end"]
+
+LOOPBACK: Final = "127.0.0.1"
+MOST_STARTS: Final = 5
+PAUSE_S: Final = 2.0
+COMPLETED: Final = "finished:completed"
+RAISED: Final = re.compile(r"fedtrade\.errors\.\w+: (.*)")
+
+
+class Server:
+    """The processes of the operator's machine; use it as a context.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    say : callable
+        Called with a sentence on what happens.
+    on_line : callable
+        Called with who speaks and each line of output.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        say: Callable[[str], None],
+        on_line: Callable[[str, str], None],
+    ) -> None:
+        self.settings, self._say, self._on_line = settings, say, on_line
+        self.folder = Path(settings.folder)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Server":
+        settings = self.settings
+        port = free_port(settings.host, settings.port, "server.port")
+        if settings.gateway:
+            self.host, self.port = LOOPBACK, free_port(LOOPBACK, settings.superlink_port, "port")
+        else:
+            self.host, self.port = settings.host, port
+        try:
+            self.start_superlink()
+            self._stack.callback(lambda: self.superlink.stop())
+            if settings.gateway:
+                self._start_gateway(port)
+            if settings.monitor_port is not None:
+                self._start_monitor(settings.monitor_port)
+        except BaseException:
+            self._stack.close()
+            raise
+        self._say(f"Ready at {settings.host}:{port}.")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start_superlink(self) -> None:
+        """Start the SuperLink, again if it has died, and register the parties."""
+        self.superlink = SuperLink(self.folder, self.host, self.port, self._teller("superlink"))
+        self._say(command_line(self.superlink.command))
+        try:
+            self.superlink.wait_until_ready()
+            for line in self.superlink.register():
+                self._say(f"{line}.")
+        except BaseException:
+            self.superlink.stop()
+            raise
+
+    def keep_up(self, pause_s: float) -> None:
+        """Wait a moment, and start the SuperLink again if it has died."""
+        time.sleep(pause_s)
+        if self.superlink.process.status is not None:
+            self._say("The SuperLink has died; starting it again.")
+            time.sleep(PAUSE_S)
+            self.start_superlink()
+
+    def _start_gateway(self, port: int) -> None:
+        command = [
+            *(sys.executable, "-m", "fedtrade.nodes.gateway"),
+            *("--host", self.settings.host, "--port", str(port)),
+            *("--certificate", str(self.folder / CERTIFICATE)),
+            *("--key", str(self.folder / CERTIFICATE_KEY)),
+            *("--upstream", self.superlink.address, "--authority", str(self.folder / AUTHORITY)),
+        ]
+        gateway = Process(
+            command,
+            name="the gateway",
+            environment=self.superlink.environment,
+            on_line=self._teller("gateway"),
+        )
+        self._stack.callback(gateway.stop)
+        gateway.wait_until(lambda: any("Uvicorn running" in line for line in gateway.tail), 30.0)
+
+    def _start_monitor(self, port: int) -> None:
+        from fedtrade.nodes.monitor import Monitor
+
+        monitor = Monitor(
+            self.settings.monitor_host,
+            port,
+            status=self.superlink.status,
+            is_up=lambda: self.superlink.process.status is None,
+        )
+        monitor.start()
+        self._stack.callback(monitor.stop)
+        self._say(f"Monitor at http://{self.settings.monitor_host}:{monitor.port}/metrics.")
+
+    def _teller(self, who: str) -> Callable[[str], None]:
+        return lambda line: self._on_line(who, line)
+
+
+def prepared(settings: Settings, server: ServerSettings) -> Settings:
+    """The run's settings, with what the server knows: who is registered, and where it stopped.
+
+    Raises
+    ------
+    ConfigurationError
+        If more participants, or another number of key holders, are wanted than are registered.
+    """
+    parties = Registry.read(Path(server.folder) / REGISTRY).active
+    n = sum(party.role == "participant" for party in parties)
+    n_holders = len(parties) - n
+    wanted = settings.federation.n_participants
+    if wanted is not None and wanted > n:
+        raise ConfigurationError(
+            f"federation.n_participants={wanted}, and {n} participants are registered; lower it, "
+            "or add them to consortium.yaml and run `fedtrade provision`."
+        )
+    if settings.aggregation.n_key_holders > n_holders:
+        raise ConfigurationError(
+            f"aggregation={settings.aggregation.mode} needs a key holder, and none is registered; "
+            "add one under key_holders to consortium.yaml and run `fedtrade provision`."
+        )
+    values = settings.to_mapping()
+    values["federation"]["n_participants"] = wanted or n
+    values["out"] = str(Path(settings.out).absolute())
+    values["progress"] = "plain"
+    return Settings.from_mapping(values)
+
+
+def run_to_its_end(
+    server: Server,
+    settings: Settings,
+    say: Callable[[str], None],
+    on_line: Callable[[str], None],
+    stop: Stop,
+    *,
+    fresh: bool = False,
+) -> None:
+    """Submit a run and follow it; where it stops half-way, go on from its last checkpoint.
+
+    Parameters
+    ----------
+    fresh : bool
+        Begin anew, whatever an earlier run has left.
+
+    Raises
+    ------
+    NodeError
+        If it fails, with the reason that it gave; or if the SuperLink dies again and again.
+    """
+    out = Path(settings.out)
+    for start in range(MOST_STARTS):
+        is_begun = can_resume(out, settings) and not (out / RESULTS).exists()
+        resume = is_begun and not (fresh and start == 0)
+        if resume:
+            say(f"Going on from the checkpoint in {out}.")
+        lines: list[str] = []
+
+        def heard(line: str, lines: list[str] = lines) -> None:
+            lines.append(line)
+            on_line(line)
+
+        run_id = _attempt(server, settings.model_copy(update={"resume": resume}), heard, stop)
+        if stop():
+            return
+        if server.superlink.process.status is None:
+            if server.superlink.run_status(run_id) == COMPLETED:
+                return
+            raise NodeError(reason_of(lines) or f"the run {run_id} failed; see the lines above.")
+        say("The SuperLink has died; starting it again.")
+        time.sleep(PAUSE_S)
+        server.start_superlink()
+    raise NodeError(f"the SuperLink has died {MOST_STARTS} times; see the lines above.")
+
+
+def _attempt(server: Server, settings: Settings, on_line: Callable[[str], None], stop: Stop) -> str:
+    """Submit the run once; its id, empty if the SuperLink died before."""
+    link = server.superlink
+
+    def is_over() -> bool:
+        return stop() or link.process.status is not None
+
+    try:
+        return submit(settings, link.environment, CONNECTION, on_line, is_over)
+    except NodeError:
+        if link.process.status is None:
+            raise
+        return ""
+
+
+def reason_of(lines: list[str]) -> str:
+    """What a ServerApp raised, if it was one of our errors."""
+    found = [match for line in lines if (match := RAISED.search(line))]
+    return found[-1].group(1) if found else ""
