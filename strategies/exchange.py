@@ -1,6 +1,5 @@
 """Ask several nodes the same thing and read their answers."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +8,8 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.wire import ARRAYS, CONFIG
-from strategies.prompt_grid import BATCH, LONGEST_PAUSE_S, PAUSE_S
+from strategies.passing_grid import PassingGrid
+from strategies.prompt_grid import PromptGrid
 from strategies.replies import Refusal, printable, read_arrays
 
 __all__ = ["Answer", "array_record", "ask", "gather", "receive"]
@@ -59,20 +59,8 @@ def receive(grid: Grid, messages: Iterable[Message], timeout_s: float | None) ->
 
     It ends when all have answered, or after `timeout_s`.
     """
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    waiting = [message_id for message_id in grid.push_messages(messages) if message_id]
-    pause_s = PAUSE_S
-    while waiting:
-        answered: set[str] = set()
-        for first in range(0, len(waiting), BATCH):
-            for reply in grid.pull_messages(waiting[first : first + BATCH]):
-                answered.add(reply.metadata.reply_to_message_id)
-                yield reply
-        waiting = [message_id for message_id in waiting if message_id not in answered]
-        if not waiting or (deadline is not None and time.monotonic() > deadline):
-            return
-        pause_s = PAUSE_S if answered else min(2.0 * pause_s, LONGEST_PAUSE_S)
-        time.sleep(pause_s)
+    prompt = grid if isinstance(grid, PassingGrid) else PromptGrid(grid)
+    yield from prompt.receive(messages, timeout_s)
 
 
 def gather(

@@ -87,6 +87,11 @@ class MeteredGrid(PassingGrid):
         """Send messages and return the replies; an exchange."""
         return self._received(self._grid.send_and_receive(self._counted(messages), timeout=timeout))
 
+    def receive(self, messages: Iterable[Message], timeout_s: float | None) -> Iterator[Message]:
+        """Send messages and give each reply when it is there; an exchange."""
+        for reply in super().receive(self._counted(messages), timeout_s):
+            yield from self._received([reply])
+
     def _counted(self, messages: Iterable[Message]) -> Iterable[Message]:
         """The messages, a list as a list: a grid may rely on nobody changing it meanwhile."""
         if not isinstance(messages, list | tuple):

@@ -4,6 +4,7 @@ It is the same in one process, on Flower's simulation runtime and on real nodes.
 it needs is in the run config's `settings`, one JSON string; empty stands for the defaults.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from strategies.membership import Membership, discover
 from strategies.metered_grid import MeteredGrid
 from strategies.plan import FINAL_FOLD, plan
 from strategies.preconditions import check_strategy
-from strategies.prompt_grid import prompt
+from strategies.prompt_grid import PromptGrid
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
 from strategies.trust import trust_mode
@@ -53,7 +54,7 @@ def run(grid: Grid, settings: Settings) -> None:
     FedtradeError
         If the settings, the data, a checkpoint or the participants do not allow it.
     """
-    grid = MeteredGrid(prompt(grid))
+    grid = MeteredGrid(PromptGrid(grid, _n_quorum(settings)))
     task = build_task(settings)
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
     out = Path(settings.out)
@@ -123,6 +124,12 @@ def _traffic(grid: MeteredGrid, members: Membership) -> tuple[Traffic, ...]:
     if members.key_holders:
         traffic += grid.traffic(members.key_holders, KEY_HOLDER)
     return traffic
+
+
+def _n_quorum(settings: Settings) -> Callable[[int], int] | None:
+    """How many replies close a round of so many asked, if the settings do not want all."""
+    federation = settings.federation
+    return None if federation.quorum is None else federation.n_quorum
 
 
 def _data_hash(settings: Settings) -> str | None:

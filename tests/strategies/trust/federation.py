@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MessageType, RecordDict
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
@@ -129,8 +130,10 @@ class MeddledGrid(Grid):
         wanted = list(messages)
         self._ready = list(self.send_and_receive(wanted))
         answered = {reply.metadata.reply_to_message_id for reply in self._ready}
-        ids = [message.metadata.message_id for message in wanted]
-        return [message_id if message_id in answered else "" for message_id in ids]
+        for k, message in enumerate(wanted):
+            if message.metadata.message_id not in answered:
+                self._ready.append(_expired(message, f"silence-{k}"))
+        return [message.metadata.message_id for message in wanted]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         ready, self._ready = self._ready, []
@@ -164,6 +167,15 @@ class MeddledGrid(Grid):
             elif fate != "silent":
                 replies.append(reply)
         return replies
+
+
+def _expired(message: Message, message_id: str) -> Message:
+    """What the SuperLink says of a message to which nobody has replied in time."""
+    if not message.metadata.message_id:
+        message.metadata.__dict__["_message_id"] = message_id
+    reply = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, "it has expired"), reply_to=message)
+    reply.metadata.__dict__["_src_node_id"] = SUPERLINK_NODE_ID
+    return reply
 
 
 class Federation:

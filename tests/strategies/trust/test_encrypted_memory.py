@@ -64,7 +64,7 @@ def test_few_ciphertexts_are_in_memory_at_a_time(
     thirty: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With batches of four replies, and the partial sum fetched after as many."""
-    monkeypatch.setattr("strategies.exchange.BATCH", FEW)
+    monkeypatch.setattr("strategies.prompt_grid.BATCH", FEW)
     monkeypatch.setattr(mode.CiphertextSum.__init__, "__kwdefaults__", _with_checkpoints(FEW))
     settings = encrypted(thirty)
     peaks, seen = [], []
