@@ -13,7 +13,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from clients.kept_state import keep
 from clients.local_correction import LocalCorrection
+from clients.local_rules import obey
 from clients.participant import Participant
 from clients.parties import key_holder_of, party_of
 from clients.roles import is_key_holder
@@ -31,8 +33,10 @@ from fedtrade.wire import (
     SHARED_PREFIX,
     SUM_NAME,
     VECTOR,
+    VERSION,
     EpisodeRecord,
     bars_of,
+    own_version,
     seconds_of,
     split_prefix,
     unpack_models,
@@ -40,7 +44,7 @@ from fedtrade.wire import (
 
 __all__ = ["app"]
 
-app = ClientApp()
+app = ClientApp(mods=[keep, obey])
 
 
 @app.query("describe")
@@ -48,13 +52,15 @@ def describe(message: Message, context: Context) -> Message:
     """Say which participant this is and which bars it holds; or that it holds the key."""
     if is_key_holder(context):
         greeted = key_holder_of(context).greet(message)
-        return _reply(message, {}, config={ROLE: KEY_HOLDER}, records=greeted.records)
+        config = {ROLE: KEY_HOLDER, VERSION: own_version()}
+        return _reply(message, {}, config=config, records=greeted.records)
     participant = Participant.of(context)
     greeting = party_of(participant, context).greet(message)
     return _reply(
         message,
         {"bars": seconds_of(participant.bars)},
         metrics={"participant": participant.number, "n-assets": participant.n_assets},
+        config={VERSION: own_version()},
         records=greeting.records,
     )
 

@@ -5,7 +5,8 @@ Records are Flower's; these are the names in them. A message to a participant ca
 - `arrays`: `vector` (the global model, in training), `shared/NAME` for each outcome of a federated
   sum, `shared/calendar` among them (bars of the episode as seconds since 1970), and in evaluation
   `model/ARM/vector` and `model/ARM/learned/NAME` for each model to be scored;
-- `config`: the episode (`EpisodeRecord`), and what is asked for.
+- `config`: the episode (`EpisodeRecord`), and what is asked for; in the first message of a run, as
+  in the reply to it, the `version` of whoever sends it.
 
 If local training is to be corrected, `config` has `proximal` and `arrays` has `variate`, the
 server's control variate; a reply's `update` then carries the participant's own behind it. After
@@ -17,11 +18,13 @@ where scores are only added up. Who the participant is follows from the node, ne
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.errors import ConfigurationError
 from fedtrade.tasks.task import Model
 
 __all__ = [
@@ -45,9 +48,13 @@ __all__ = [
     "VARIATE",
     "VARIATE_AT",
     "VECTOR",
+    "VERSION",
+    "WIRE_VERSION",
     "EpisodeRecord",
     "bar_text",
     "bars_of",
+    "check_version",
+    "own_version",
     "pack_model",
     "seconds_of",
     "split_prefix",
@@ -63,6 +70,9 @@ DESCRIBE = "query.describe"
 SUM = "query.sum"
 SUM_NAME = "sum"
 SECURE = "query.secure"
+VERSION = "version"
+WIRE_VERSION: Final = 1
+"""Of what stands in messages; it changes with whatever older nodes would misunderstand."""
 ROLE = "role"
 KEY_HOLDER = "key-holder"
 
@@ -76,6 +86,34 @@ VARIATE_AT = "variate-at"
 CALENDAR = "calendar"
 SHARED_PREFIX = "shared/"
 MODEL_PREFIX = "model/"
+
+
+def own_version() -> str:
+    """The version installed here, and that of its messages: what both sides say at first."""
+    return f"{version('fedtrade')}, messages {WIRE_VERSION}"
+
+
+def check_version(said: object, who: str) -> None:
+    """Refuse to go on with another version of fedtrade.
+
+    Parameters
+    ----------
+    said : object
+        The entry `version` of the other's `config`; None if there is none.
+    who : str
+        The other, such as "the server".
+
+    Raises
+    ------
+    ConfigurationError
+        Naming both versions.
+    """
+    own = own_version()
+    if said != own:
+        told = "does not say which fedtrade it is" if said is None else f"is fedtrade {said!s:.64}"
+        raise ConfigurationError(
+            f"{who} {told}, and this is fedtrade {own}: install the same one everywhere."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,8 +314,8 @@ def _one_sentence() -> Iterator[None]:
         yield
     except RunNotRunningException:
         raise NodeError(
-            "the server's SuperLink says that this run is over, as it was stopped or the SuperLink was "
-            f"started anew: {GOES_ON}."
+            "the server's SuperLink says that this run is over, as it was stopped or the SuperLink "
+            f"was started anew: {GOES_ON}."
         ) from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "httpx":

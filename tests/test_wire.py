@@ -1,11 +1,16 @@
+from importlib.metadata import version
+
 import numpy as np
 import pytest
 
+from fedtrade.errors import ConfigurationError
 from fedtrade.tasks.task import Model
 from fedtrade.wire import (
     EpisodeRecord,
     bar_text,
     bars_of,
+    check_version,
+    own_version,
     pack_model,
     seconds_of,
     split_prefix,
@@ -57,3 +62,16 @@ def test_models_survive_their_packing() -> None:
 def test_a_prefix_is_split_off() -> None:
     found = split_prefix({"a/x": np.ones(1), "a/b/y": np.ones(2), "c": np.ones(3)}, "a/")
     assert {name: len(values) for name, values in found.items()} == {"x": 1, "b/y": 2}
+
+
+def test_another_version_is_refused_with_both_names() -> None:
+    check_version(own_version(), "the server")
+    assert own_version().startswith(version("fedtrade"))
+    with pytest.raises(ConfigurationError) as caught:
+        check_version("0.0.9, messages 7", "the server")
+    assert str(caught.value) == (
+        f"the server is fedtrade 0.0.9, messages 7, and this is fedtrade {own_version()}: install "
+        "the same one everywhere."
+    )
+    with pytest.raises(ConfigurationError, match="the node does not say which fedtrade it is"):
+        check_version(None, "the node")

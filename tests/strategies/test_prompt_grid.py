@@ -1,4 +1,4 @@
-"""Waiting for nodes by the rules of Flower's own SuperLink; times are far apart for slow machines."""
+"""Waiting for nodes by the rules of Flower's own SuperLink, at times far apart."""
 
 import time
 from collections.abc import Iterable, Iterator
