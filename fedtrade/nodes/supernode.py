@@ -184,7 +184,7 @@ def commands(
 def node_command(settings: ClientSettings, local: Path, port: int) -> list[str]:
     """Flower's command that starts a party's SuperNode."""
     config = {
-        "role": f'"{settings.role}"',
+        "role": '"{}"'.format(settings.role.replace("_", "-")),
         "partition-id": str(settings.number),
         LOCAL_SETTINGS: f'"{local}"',
     }

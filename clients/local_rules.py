@@ -1,0 +1,106 @@
+"""A Flower mod by which a participant's own settings beat those that a run brings.
+
+It stands before everything that a message could set off. Where a node has no settings of its own,
+as in a simulation, it does nothing.
+"""
+
+import hashlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from flwr.app import ConfigRecord, Context, Message
+
+from conf import resolve
+from fedtrade.errors import LimitError
+from fedtrade.nodes.limits import effective
+from fedtrade.nodes.local_settings import LOCAL_SETTINGS, local_settings
+from fedtrade.nodes.settings import ClientSettings
+
+__all__ = ["local_settings_of", "obey"]
+
+SETTINGS: Final = "settings"
+RECORD: Final = "local-rules"
+ANSWERS: Final = "answers"
+PINNED: Final = "settings-sha256"
+
+Call = Callable[[Message, Context], Message]
+
+
+def obey(message: Message, context: Context, call_next: Call) -> Message:
+    """Answer within the limits of this machine, by its own settings.
+
+    Raises
+    ------
+    LimitError
+        If the run asks for more; it becomes an error reply, and costs the server this participant.
+    """
+    local = local_settings_of(context)
+    if local is None:
+        return call_next(message, context)
+    asked = str(context.run_config.get(SETTINGS, ""))
+    settings = effective(resolve(asked), local)
+    _count(context, local, asked)
+    context.run_config[SETTINGS] = settings.to_json()
+    try:
+        with _within(local.allow.most_seconds):
+            return call_next(message, context)
+    finally:
+        context.run_config[SETTINGS] = asked
+
+
+def local_settings_of(context: Context) -> ClientSettings | None:
+    """The settings of the machine, if it has its own.
+
+    Raises
+    ------
+    ConfigurationError
+        If they cannot be read.
+    """
+    path = context.node_config.get(LOCAL_SETTINGS)
+    return None if path is None else local_settings(str(path))
+
+
+def _count(context: Context, local: ClientSettings, asked: str) -> None:
+    """Count the messages of the run, whose settings must stay what they were at first."""
+    kept = context.state.get(RECORD)
+    record = kept if isinstance(kept, ConfigRecord) else ConfigRecord()
+    digest = hashlib.sha256(asked.encode()).hexdigest()
+    if record.get(PINNED, digest) != digest:
+        raise LimitError(
+            "the run's settings are others than at its first message, and this participant "
+            "answers by those."
+        )
+    n_answers, most = record.get(ANSWERS, 0), local.allow.most_answers
+    assert isinstance(n_answers, int)
+    if most is not None and n_answers >= most:
+        raise LimitError(
+            f"this participant has answered {n_answers} messages of the run, as many as it allows "
+            "(allow.most_answers)."
+        )
+    context.state[RECORD] = ConfigRecord({PINNED: digest, ANSWERS: n_answers + 1})
+
+
+@contextmanager
+def _within(seconds: float | None) -> Iterator[None]:
+    """Break off what takes longer; where no signal can (outside of the main thread), nothing."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if seconds is None or not is_main or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def break_off(*_: object) -> None:
+        raise LimitError(
+            f"the work on one message takes longer than {seconds:g} s, which is all that this "
+            "participant allows (allow.most_seconds)."
+        )
+
+    before = signal.signal(signal.SIGALRM, break_off)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
