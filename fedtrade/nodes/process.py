@@ -148,10 +148,11 @@ class Process:
 
     def _read(self) -> None:
         assert self._child.stdout is not None
-        for raw in self._child.stdout:
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            self.tail.append(line)
-            self._on_line(line)
+        with self._child.stdout as output:
+            for raw in output:
+                line = raw.decode("utf-8", "replace").rstrip("\r\n")
+                self.tail.append(line)
+                self._on_line(line)
 
 
 def tether() -> None:
