@@ -38,8 +38,10 @@ def flwr(environment: Mapping[str, str], *arguments: str) -> dict[str, Any]:
         found = json.loads(text[text.index("{") :])
     except ValueError:
         found = {}
-    if status != 0 or not isinstance(found, dict):
-        raise NodeError(f"`flwr {' '.join(arguments[:2])}` failed: {said(lines)}.")
+    if status != 0 or not isinstance(found, dict) or found.get("success") is False:
+        words = found.get("error-message") if isinstance(found, dict) else None
+        reason = said(str(words).splitlines() if words else lines)
+        raise NodeError(f"`flwr {' '.join(arguments[:2])}` failed: {reason}.")
     return found
 
 

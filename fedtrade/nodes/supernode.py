@@ -22,6 +22,7 @@ HOME: Final = "flwr"
 SECRET: Final = "superexec.secret"
 JOINED: Final = "SuperNode ID:"
 RUNTIME: Final = "127.0.0.1"
+LEAST_WAIT_S: Final = 5.0
 POLL: Final = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
 
 
@@ -196,6 +197,8 @@ def node_command(settings: ClientSettings, local: Path, port: int) -> list[str]:
         str(Path(settings.root_certificates).absolute()),
         "--superlink",
         settings.superlink,
+        "--max-wait-time",
+        f"{max(settings.rejoin_s, LEAST_WAIT_S):g}",
         "--host",
         RUNTIME,
         "--port",

@@ -53,16 +53,29 @@ _KNOWN = (
         False,
     ),
     (
-        r"code: 305|SUPERNODE.*ALREADY|already (?:connected|active|online)|2004",
-        "{name}: the server still believes in an earlier process of this node, or another node "
-        "uses its key.",
+        # Flower says the same of both.
+        r"code: 2004|Failed to activate SuperNode",
+        "{name}: the server {superlink} refuses the key {key}: it is not registered or was taken "
+        "out, another node uses it, or the server still believes in an earlier process of this "
+        "node, which takes a minute.",
         True,
     ),
     (
-        r"PERMISSION_DENIED|UNAUTHENTICATED|401 Unauthorized|403 Forbidden|not registered",
-        "{name}: the server {superlink} does not know the key {key}; its operator registers it "
-        "with `fedtrade provision`, or has taken it out; a clock that is minutes off looks alike.",
+        r"PERMISSION_DENIED|UNAUTHENTICATED|401 Unauthorized|403 Forbidden",
+        "{name}: the server {superlink} does not let this node in; a clock that is minutes off "
+        "does that.",
         False,
+    ),
+    (
+        r"root-certificates` does not point to a file",
+        "{name}: root_certificates={root_certificates} is no file; name the consortium's ca.crt.",
+        False,
+    ),
+    (
+        r"Giving up|[Rr]etry limit|maximum number of|max_wait_time|Connection to the .* lost",
+        "{name}: the server {superlink} cannot be reached; see that it runs, and that no firewall "
+        "stands in between.",
+        True,
     ),
     (
         r"address already in use|Errno 98",
