@@ -43,12 +43,13 @@ class RoundLog(NamedTuple):
 class Failure(NamedTuple):
     """A participant (or `UNKNOWN_PARTICIPANT`) without a usable reply.
 
-    Round 0 is before training, -1 the evaluation.
+    Round 0 is before training, -1 the evaluation. The party is that of the register, if any.
     """
 
     round_number: int
     participant: int
     reason: str
+    party: str = ""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,14 +1,16 @@
 """Run one episode: the federated sums, the rounds of training, the evaluation."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from logging import WARNING
 from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, MessageType
 from flwr.serverapp import Grid
+from flwr.supercore import log
 from numpy.typing import NDArray
 
 from fedtrade.errors import FedtradeError
@@ -28,19 +30,22 @@ from fedtrade.wire import (
 from strategies.answers import finished_sum, read_evaluations
 from strategies.exchange import Answer, array_record, ask, receive
 from strategies.membership import Membership
+from strategies.passing_grid import PassingGrid
 from strategies.plan import FINAL_FOLD, episode_calendar
 from strategies.public_sample import PublicSample
-from strategies.replies import Refusal
+from strategies.replies import Refusal, refused
 from strategies.round_strategy import RootUpdate, RoundStrategy
 
-__all__ = ["EpisodeRunner", "RoundListener"]
+__all__ = ["EpisodeRunner", "RefusalListener", "RoundListener"]
 
 RoundListener = Callable[[EpisodeOutcome, RoundLog], None]
+RefusalListener = Callable[[int, Sequence[Refusal]], None]
 ReferenceModels = Callable[[EpisodeOutcome, NDArray[np.datetime64]], Mapping[str, Model]]
 
 FIRST_EPISODE = 0
 BEFORE_TRAINING = 0
 EVALUATION = -1
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class EpisodeRunner:
         Called after each round, when the outcome holds it.
     public_sample : PublicSample or None
         What the strategy's root update is trained on, if it needs one.
+    on_refusals : callable
+        Told who gave nothing that can be used, in which round (see `Failure`).
     """
 
     settings: Settings
@@ -65,10 +72,13 @@ class EpisodeRunner:
     reference_models: ReferenceModels
     on_round: RoundListener
     public_sample: PublicSample | None = None
+    on_refusals: RefusalListener = lambda number, refusals: None
 
     def __post_init__(self) -> None:
         self.strategy.nodes = tuple(sorted(self.membership.participants))
         self.strategy.reply_timeout_s = self.settings.federation.reply_timeout_s
+        names = {node: party.name for node, party in self.membership.parties.items()}
+        self.strategy.names = names
 
     def run(self, outcome: EpisodeOutcome) -> EpisodeOutcome:
         """Bring an episode, new or interrupted, to its end.
@@ -82,7 +92,7 @@ class EpisodeRunner:
         calendar = episode_calendar(self.settings, self.membership.calendar, episode)
         if FEDERATED not in outcome.models:
             if episode.number == FIRST_EPISODE:
-                self._note(outcome, BEFORE_TRAINING, self.membership.refusals)
+                self._keep(outcome, BEFORE_TRAINING, self.membership.refusals)
             self._add_up(outcome, calendar)
             start = self.task.initial(self.settings.seed)
             outcome.models[FEDERATED] = Model(start, self._learned(outcome))
@@ -133,12 +143,12 @@ class EpisodeRunner:
             outcome.models[FEDERATED] = Model(vector, model.learned)
         if report is None:
             raise RuntimeError(f"{type(self.strategy).__name__} has no report of its last round.")
-        self._note(outcome, number, report.refusals)
+        self._keep(outcome, number, report.refusals)
         if report.skipped:
             reason = f"the round is skipped: {report.skipped}"
             outcome.failures.append(Failure(number, UNKNOWN_PARTICIPANT, reason))
         outcome.strategy_state = self.strategy.state_arrays()
-        log = RoundLog(
+        entry = RoundLog(
             number,
             report.n_replies,
             len(report.refusals),
@@ -146,8 +156,19 @@ class EpisodeRunner:
             report.update_norm,
             time.perf_counter() - started,
         )
-        outcome.rounds.append(log)
-        self.on_round(outcome, log)
+        outcome.rounds.append(entry)
+        self.on_round(outcome, entry)
+        if report.skipped and number < self.settings.federation.rounds:
+            self._wait_for_the_missing()
+
+    def _wait_for_the_missing(self) -> None:
+        """Give members that are gone time to come back: without them every round is skipped."""
+        members = {*self.membership.participants, *self.membership.key_holders}
+        if isinstance(self.grid, PassingGrid):
+            self.grid.forgive()
+        deadline = time.monotonic() + self.settings.federation.reply_timeout_s
+        while not members.issubset(self.grid.get_node_ids()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
     def _evaluate(self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]) -> None:
         arrays = _shared_arrays(outcome, calendar)
@@ -236,10 +257,20 @@ class EpisodeRunner:
         timeout_s = self.settings.federation.reply_timeout_s
         return ask(self.grid, nodes, message_type, arrays, config, timeout_s)
 
-    def _note(self, outcome: EpisodeOutcome, number: int, refusals: Iterable[Refusal]) -> None:
+    def _note(self, outcome: EpisodeOutcome, number: int, refusals: Sequence[Refusal]) -> None:
+        """Keep refusals outside of a round, of which nobody else has told yet."""
         for node, reason in refusals:
-            participant = self.membership.participants.get(node, UNKNOWN_PARTICIPANT)
-            outcome.failures.append(Failure(number, participant, reason))
+            party = self.membership.title_of(node)
+            when = "evaluation" if number == EVALUATION else "before training"
+            log(WARNING, "%s: %s: %s", when, party, reason, extra=refused(party, number, reason))
+        self._keep(outcome, number, refusals)
+
+    def _keep(self, outcome: EpisodeOutcome, number: int, refusals: Sequence[Refusal]) -> None:
+        for node, reason in refusals:
+            participant, name = self.membership.number_of(node), self.membership.name_of(node)
+            outcome.failures.append(Failure(number, participant, reason, name))
+        if refusals:
+            self.on_refusals(number, refusals)
 
 
 def _shared_arrays(

@@ -28,7 +28,7 @@ from fedtrade.wire import (
 )
 from strategies.exchange import Answer, ask
 from strategies.parties import Parties, check_answer
-from strategies.replies import Refusal
+from strategies.replies import Refusal, refused
 
 __all__ = ["Membership", "discover", "shared_calendar"]
 
@@ -151,7 +151,8 @@ def discover(
         participants, calendar, tuple(refusals), named, tuple(key_holders), nodes.parties
     )
     for node, reason in refusals:
-        log(WARNING, "%s is left out: %s", members.title_of(node), reason)
+        party = members.title_of(node)
+        log(WARNING, "%s is left out: %s", party, reason, extra=refused(party, 0, reason))
     return members
 
 

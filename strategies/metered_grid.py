@@ -73,6 +73,11 @@ class MeteredGrid(PassingGrid):
             for kind, tally in [*self._tallies.items(), (RUN, whole)]
         )
 
+    def count(self) -> tuple[int, int]:
+        """Bytes from all nodes so far, and to them."""
+        tallies = self._tallies.values()
+        return sum(t.up.total() for t in tallies), sum(t.down.total() for t in tallies)
+
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages; an exchange."""
         return self._grid.push_messages(self._counted(messages))

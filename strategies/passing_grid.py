@@ -69,6 +69,11 @@ class PassingGrid(Grid):
             return self._grid.receive(messages, timeout_s)
         return self._grid.send_and_receive(messages, timeout=timeout_s)
 
+    @property
+    def late(self) -> frozenset[int]:
+        """Nodes that did not answer in time, where the wrapped grid knows of any."""
+        return self._grid.late if isinstance(self._grid, PassingGrid) else frozenset()
+
     def forgive(self) -> None:
         """Wait again for nodes that were late, where the wrapped grid does not."""
         if isinstance(self._grid, PassingGrid):

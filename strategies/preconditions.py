@@ -3,13 +3,45 @@
 import inspect
 
 from fedtrade.corrections import ClientCorrection
-from fedtrade.errors import ConfigurationError
+from fedtrade.errors import ConfigurationError, FedtradeError
+from fedtrade.holdings import Holdings
 from fedtrade.settings import Settings
 from fedtrade.summed_scores import check_summed_scores
 from fedtrade.tasks.task import Task
 from strategies.round_strategy import RoundStrategy
 
-__all__ = ["check_strategy"]
+__all__ = ["check_data", "check_strategy"]
+
+OWN = "fedtrade.market.sources.own"
+
+
+def check_data(settings: Settings) -> None:
+    """Check that the server has the data, if it needs any, and knows how many hold them.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming what needs them and the remedy.
+    """
+    federation, evaluation = settings.federation, settings.evaluation
+    if settings.data.target == OWN and federation.n_participants is None:
+        raise ConfigurationError(
+            "data=own leaves open how many participants there are: set federation.n_participants "
+            "to the number of all of them."
+        )
+    needs = ["evaluation.pooled=true"] if evaluation.pooled else []
+    if evaluation.public_bars:
+        needs.append(f"evaluation.public_bars={evaluation.public_bars}")
+    if not needs:
+        return
+    try:
+        Holdings.of(settings)
+    except FedtradeError as error:
+        raise ConfigurationError(
+            f"{' and '.join(needs)} would train on everybody's data in one place, and the server "
+            f"does not have them ({str(error).rstrip('.')}): set evaluation.pooled=false "
+            "evaluation.public_bars=0."
+        ) from error
 
 
 def check_strategy(

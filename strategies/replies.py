@@ -18,6 +18,7 @@ __all__ = [
     "read_arms",
     "read_arrays",
     "read_update",
+    "refused",
 ]
 
 MOST_EXAMPLES = 2**53
@@ -52,6 +53,11 @@ class LocalResult(NamedTuple):
     update: NDArray[np.float32]
     n_examples: int
     loss: float
+
+
+def refused(party: str, round_number: int, reason: str) -> dict[str, str | int]:
+    """Fields of a log record that tells of a refusal."""
+    return {"event": "refused", "party": party, "round": round_number, "reason": reason}
 
 
 def printable(reason: str) -> str:

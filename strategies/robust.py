@@ -32,7 +32,7 @@ from fedtrade.optimisers import OptimiserState, ServerOptimiser, fed_avg
 from fedtrade.robust import Aggregation, Rule, RuleState
 from fedtrade.robust.screening import capped_weights, trimmed_average
 from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, VECTOR, split_prefix
-from strategies.replies import LocalResult
+from strategies.replies import LocalResult, refused
 from strategies.round_rule import UserFunction, round_rule
 from strategies.round_strategy import RoundReport, RoundStrategy
 from strategies.trust import Row, Rows, TrainingRequest
@@ -297,8 +297,10 @@ class RobustAggregation(RoundStrategy):
         """
         asked = self._asked()
         found = self.trust_mode.read_training(asked.grid, replies, asked.request)
-        for refusal in found.refusals:
-            log(WARNING, "round %s: node %s: %s", server_round, *refusal)
+        for node, reason in found.refusals:
+            party = self.names.get(node) or f"node {node}"
+            fields = refused(party, server_round, reason)
+            log(WARNING, "round %s: %s: %s", server_round, party, reason, extra=fields)
         rows = found.rows
         n_byzantine = self._n_left(len(rows), found.n_broken)
         least = self._rule.least_clients(n_byzantine)
@@ -451,7 +453,9 @@ class RobustAggregation(RoundStrategy):
         )
 
     def _skip(self, found: Rows, reason: str) -> tuple[None, None]:
-        log(WARNING, "round %s: %s; the model is kept.", self._asked().number, reason)
+        number = self._asked().number
+        fields = {"event": "round-skipped", "round": number, "reason": reason}
+        log(WARNING, "round %s: %s; the model is kept.", number, reason, extra=fields)
         loss, refusals = self._loss(found.rows), tuple(found.refusals)
         self.last_round = RoundReport(found.n_replies, refusals, loss, 0.0, skipped=reason)
         return None, None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,6 +56,8 @@ class RoundStrategy(Strategy):
     ----------
     nodes : sequence of int or None
         Those that may train, as far as they are connected; None for all of the grid's.
+    names : mapping of int to str
+        What to call a node in the log, where it has a name.
     reply_timeout_s : float or None
         Time to live of the messages; None for Flower's default.
     last_round : RoundReport or None
@@ -70,6 +73,7 @@ class RoundStrategy(Strategy):
     """
 
     nodes: Sequence[int] | None = None
+    names: Mapping[int, str] = MappingProxyType({})
     reply_timeout_s: float | None = None
     last_round: RoundReport | None = None
     client_correction: ClientCorrection = ClientCorrection()

@@ -14,7 +14,7 @@ from flwr.serverapp import Grid, ServerApp
 from conf import resolve
 from fedtrade.checkpoint import FOLDER, Checkpoints, fingerprint
 from fedtrade.components import build
-from fedtrade.errors import FedtradeError
+from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.market.bar_time import usual_bar
 from fedtrade.outcome import EpisodeOutcome, RoundLog
@@ -28,12 +28,14 @@ from fedtrade.wire import EpisodeRecord
 from strategies.episode import EpisodeRunner
 from strategies.membership import Membership, discover
 from strategies.metered_grid import MeteredGrid
+from strategies.parties import Parties
 from strategies.plan import FINAL_FOLD, plan
-from strategies.preconditions import check_strategy
+from strategies.preconditions import check_data, check_strategy
 from strategies.prompt_grid import PromptGrid
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
-from strategies.trust import trust_mode
+from strategies.status import RunStatus
+from strategies.trust import TrustMode, trust_mode
 
 __all__ = ["app"]
 
@@ -43,10 +45,11 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the settings in the run config and write results, report and model to `out`."""
-    run(grid, resolve(str(context.run_config.get("settings", ""))))
+    with RunStatus.of_environment(context.run_id) as status:
+        run(grid, resolve(str(context.run_config.get("settings", ""))), status)
 
 
-def run(grid: Grid, settings: Settings) -> None:
+def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
     """Run the episodes of the settings over a grid, from the last checkpoint if asked to.
 
     Raises
@@ -55,21 +58,18 @@ def run(grid: Grid, settings: Settings) -> None:
         If the settings, the data, a checkpoint or the participants do not allow it.
     """
     grid = MeteredGrid(PromptGrid(grid, _n_quorum(settings)))
+    status.mode, status.out, status.n_bytes = settings.aggregation.mode, settings.out, grid.count
     task = build_task(settings)
+    status.task = task.name
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
-    out = Path(settings.out)
-    federation = settings.federation
+    out, federation = Path(settings.out), settings.federation
     mode = strategy.trust_mode = trust_mode(settings.aggregation, federation.n_participants or 0)
     mode.next_is_training = not task.sums
-    members = discover(
-        grid,
-        settings.n_nodes,
-        federation.reply_timeout_s,
-        settings.least_holders,
-        mode.greeting(),
-    )
+    check_data(settings)
+    members = _discover(grid, settings, mode, status)
     check_strategy(strategy, settings, task, len(members.participants))
     members = mode.join(grid, members, federation.reply_timeout_s)
+    status.joined(members)
     statement = with_scores(
         mode.statement(len(members.participants)),
         summed=settings.scores == SUMMED,
@@ -80,6 +80,7 @@ def run(grid: Grid, settings: Settings) -> None:
     checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))
     if not settings.resume:
         remove_outputs(out)
+    status.planned(len(episodes), federation.rounds)
     with Progress(len(episodes), federation.rounds, mode=settings.progress) as progress:
 
         def on_round(outcome: EpisodeOutcome, log: RoundLog) -> None:
@@ -90,12 +91,15 @@ def run(grid: Grid, settings: Settings) -> None:
                 n_failures=log.n_failures,
                 loss=log.loss,
             )
+            report = strategy.last_round
+            gone = {*members.participants, *members.key_holders}.difference(grid.get_node_ids())
+            status.round_finished(log, () if report is None else report.refusals, grid.late | gone)
 
         first_origin = np.datetime64(episodes[0].origin, "s")
         public = PublicSample.of(settings, task, first_origin)
         references = ReferenceModels(settings, task, public)
         runner = EpisodeRunner(
-            settings, task, strategy, grid, members, references, on_round, public
+            settings, task, strategy, grid, members, references, on_round, public, status.refused
         )
         outcomes = []
         for episode in episodes:
@@ -105,6 +109,7 @@ def run(grid: Grid, settings: Settings) -> None:
             progress.episode_started(
                 episode.number, n_participants=n_participants, label=_label(episode)
             )
+            status.episode_started(outcome, _label(episode))
             if not outcome.is_finished:
                 runner.run(outcome)
                 checkpoints.save(outcome)
@@ -116,6 +121,34 @@ def run(grid: Grid, settings: Settings) -> None:
     privacy = privacy_record(statement, traffic, is_whole=not settings.resume)
     results = assemble(settings, task, outcomes, privacy)
     write_outputs(out, settings, results, outcomes[-1], bar)
+
+
+def _discover(grid: Grid, settings: Settings, mode: TrustMode, status: RunStatus) -> Membership:
+    """Wait for the nodes, those of registered parties where there is a register."""
+    federation, n_holders = settings.federation, settings.aggregation.n_key_holders
+    parties = Parties.of_environment(mode.name, n_holders)
+    n_expected, n_least = settings.n_nodes, None
+    if parties is not None:
+        status.expect(parties.wanted)
+        n_expected = n_expected or len(parties.wanted)
+        if n_expected > len(parties.wanted):
+            raise ConfigurationError(
+                f"federation.n_participants={federation.n_participants} is more than the register "
+                f"has: {len(parties.wanted) - n_holders} participants that are not revoked."
+            )
+    if n_expected is not None and federation.quorum is not None:
+        n_least = federation.n_quorum(n_expected - n_holders) + n_holders
+    return discover(
+        grid,
+        n_expected,
+        federation.reply_timeout_s,
+        settings.least_holders,
+        mode.greeting(),
+        join_s=federation.join_s,
+        n_least=n_least,
+        parties=parties,
+        on_arrival=status.arrived,
+    )
 
 
 def _traffic(grid: MeteredGrid, members: Membership) -> tuple[Traffic, ...]:

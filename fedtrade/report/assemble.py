@@ -370,6 +370,7 @@ def _failures(outcome: EpisodeOutcome) -> Iterable[dict[str, Any]]:
             "episode": outcome.episode.number,
             "round": last if failure.round_number < 0 else failure.round_number,
             "participant": str(failure.participant),
+            "party": failure.party,
             "reason": failure.reason,
         }
 

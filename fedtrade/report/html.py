@@ -343,7 +343,7 @@ def _failures(results: Results) -> Iterator[str]:
     for failure in results.failures[:_MAX_FAILURES]:
         cells = (failure.episode + 1, failure.round)
         numbers = "".join(page.element("td", str(cell)) for cell in cells)
-        name = f'<th scope="row">{escape(failure.participant)}</th>'
+        name = f'<th scope="row">{escape(failure.title)}</th>'
         rows.append(f"<tr>{name}{numbers}{page.element('td', failure.reason, 'text')}</tr>")
     yield page.table(["Participant", "Episode", "Round", "Reason"], rows, text_columns=[3])
     left = len(results.failures) - _MAX_FAILURES

@@ -125,6 +125,12 @@ class Failure(_Record):
     round: Count
     participant: str
     reason: str
+    party: str = ""
+
+    @property
+    def title(self) -> str:
+        """The party's name, or the participant's number."""
+        return self.party or self.participant
 
 
 class Metric(_Record):

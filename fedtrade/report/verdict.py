@@ -140,9 +140,10 @@ def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -
     if results.failures:
         first = results.failures[0]
         n = len(results.failures)
+        who = first.party or f"participant {first.participant}"
         notes.append(
             f"{n} {'reply was' if n == 1 else 'replies were'} missing or refused, the first from "
-            f"participant {first.participant} in round {first.round} of episode {first.episode}: "
+            f"{who} in round {first.round} of episode {first.episode}: "
             f"{first.reason.rstrip('.')}."
         )
     return notes

@@ -87,6 +87,7 @@ def risk_content(n_participants: int = 10, n_episodes: int = 8, seed: int = 0) -
                 "round": 4,
                 "participant": "7",
                 "reason": "the update holds values that are not finite",
+                "party": "",
             }
         ],
         "metrics": list(_metrics(n_participants, rng)),

@@ -450,7 +450,7 @@ def _fuzz(grid: Grid, max_examples: int) -> int:
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strategies.robust.log", lambda *args: args[1] % args[2:])
+    monkeypatch.setattr("strategies.robust.log", lambda *args, **_: args[1] % args[2:])
 
 
 def test_two_thousand_mutated_replies_hurt_nobody(grid: Grid) -> None:

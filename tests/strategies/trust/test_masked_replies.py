@@ -63,7 +63,7 @@ def plain(nine: Make) -> Iterator[Federation]:
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strategies.robust.log", lambda *args: args[1] % args[2:])
+    monkeypatch.setattr("strategies.robust.log", lambda *args, **_: args[1] % args[2:])
 
 
 # --- what becomes of one stage's record ---------------------------------------------------------
