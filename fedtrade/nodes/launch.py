@@ -1,8 +1,11 @@
 """What the commands `fedtrade server` and `fedtrade client` do, with what they say meanwhile."""
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from fedtrade.errors import FedtradeError
+from fedtrade.nodes.logs import Log
 from fedtrade.nodes.provision import KITS_FOLDER, Provisioned
 from fedtrade.nodes.server import Server, prepared, run_to_its_end
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
@@ -13,6 +16,7 @@ from fedtrade.settings import Settings
 __all__ = ["launch_client", "launch_server", "print_provisioned"]
 
 PAUSE_S = 0.2
+USER_ERROR = 2
 
 
 def launch_server(
@@ -25,15 +29,16 @@ def launch_server(
     FedtradeError
         If it cannot be started, or the run fails.
     """
-    settings = prepared(settings, server)
-    with stopping() as stop, Server(server, _say, _heard) as running:
-        if only:
-            while not stop():
-                running.keep_up(PAUSE_S)
-            return
-        run_to_its_end(running, settings, _say, lambda line: _heard("run", line), stop, fresh=fresh)
+    with _log("server", server) as log, stopping() as stop:
+        settings = prepared(settings, server)
+        with Server(server, log.say, log.hear) as running:
+            if only:
+                while not stop():
+                    running.keep_up(PAUSE_S)
+                return
+            run_to_its_end(running, settings, log.say, log.passed_on("run"), stop, fresh=fresh)
         if stop():
-            _say(f"Stopped. The last checkpoint is in {settings.out}; the same command goes on.")
+            log.say(f"Stopped. The last checkpoint is in {settings.out}; the same command goes on.")
             return
     _print_results(Path(settings.out))
 
@@ -46,13 +51,13 @@ def launch_client(settings: ClientSettings) -> None:
     FedtradeError
         If it cannot be started, or ends by itself.
     """
-    with stopping() as stop:
-        node = SuperNode(settings, lambda line: _heard(settings.name, line), _say)
+    with _log(settings.name, settings) as log, stopping() as stop:
+        node = SuperNode(settings, log.passed_on(settings.name), log.say)
         try:
             node.serve(stop)
         finally:
             node.stop()
-    _say("Stopped.")
+        log.say("Stopped.")
 
 
 def print_provisioned(made: Provisioned) -> None:
@@ -68,17 +73,23 @@ def print_provisioned(made: Provisioned) -> None:
     Console().print(table)
 
 
+@contextmanager
+def _log(source: str, settings: ServerSettings | ClientSettings) -> Iterator[Log]:
+    """What is said, to the end; if all of it shall be JSON, so is why it ends."""
+    log = Log(source, settings.log)
+    try:
+        yield log
+    except FedtradeError as error:
+        if log.form == "text":
+            raise
+        log.say(str(error), event="failed", level="error")
+        raise SystemExit(USER_ERROR) from None
+    finally:
+        log.close()
+
+
 def _print_results(out: Path) -> None:
     from fedtrade.report import print_results, read_results
 
     print_results(read_results(out / "results.json"))
     print(f"Report: {out / 'report.html'}")
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
-def _heard(who: str, line: str) -> None:
-    if line.strip():
-        print(f"{who}: {line}", file=sys.stderr, flush=True)

@@ -79,7 +79,9 @@ class Server:
 
     def start_superlink(self) -> None:
         """Start the SuperLink, again if it has died, and register the parties."""
-        self.superlink = SuperLink(self.folder, self.host, self.port, self._teller("superlink"))
+        self.superlink = SuperLink(
+            self.folder, self.host, self.port, self._teller("superlink"), self.settings.log
+        )
         self._say(command_line(self.superlink.command))
         try:
             self.superlink.wait_until_ready()

@@ -5,7 +5,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fedtrade.errors import ConfigurationError, NodeError
 from fedtrade.nodes.flower import (
@@ -16,6 +16,7 @@ from fedtrade.nodes.flower import (
 )
 from fedtrade.nodes.flower_commands import flwr, run_status
 from fedtrade.nodes.kits import AUTHORITY
+from fedtrade.nodes.logs import LOG_VARIABLE
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
 from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Registry
@@ -44,6 +45,8 @@ class SuperLink:
         Where it listens.
     on_line : callable
         Called with each line of its output.
+    log : {"text", "json"}
+        How apps on this machine write their events.
 
     Raises
     ------
@@ -54,9 +57,14 @@ class SuperLink:
     """
 
     def __init__(
-        self, folder: Path, host: str, port: int, on_line: Callable[[str], None] = ignore
+        self,
+        folder: Path,
+        host: str,
+        port: int,
+        on_line: Callable[[str], None] = ignore,
+        log: Literal["text", "json"] = "text",
     ) -> None:
-        self.folder, self.host, self.port = folder.absolute(), host, port
+        self.folder, self.host, self.port, self.log = folder.absolute(), host, port, log
         for name in (AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, REGISTRY):
             if not (self.folder / name).is_file():
                 raise ConfigurationError(
@@ -98,6 +106,7 @@ class SuperLink:
             **{
                 REGISTRY_VARIABLE: str(self.folder / REGISTRY),
                 STATUS_VARIABLE: str(self.status),
+                LOG_VARIABLE: self.log,
             },
         )
 
