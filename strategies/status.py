@@ -16,8 +16,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from flwr.supercore import log
+from flwr.supercore.logger import FLOWER_LOGGER
 
 from fedtrade.errors import FedtradeError, OutputError
+from fedtrade.nodes.logs import LOG_VARIABLE, write_events_as_json
 from fedtrade.nodes.registry import Party
 from fedtrade.outcome import EpisodeOutcome, RoundLog
 from fedtrade.report.atomic import write_atomically
@@ -86,7 +88,9 @@ class RunStatus:
 
     @classmethod
     def of_environment(cls, run_id: int) -> "RunStatus":
-        """Where the environment says."""
+        """Where and how the environment says."""
+        if os.environ.get(LOG_VARIABLE) == "json":
+            write_events_as_json(FLOWER_LOGGER)
         path = os.environ.get(STATUS_VARIABLE)
         return cls(Path(path) if path else None, run_id)
 

@@ -19,9 +19,10 @@ CONTROLS: Final = re.compile(
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 _LEVEL: Final = "DEBUG|INFO|WARNING|ERROR|CRITICAL"
+_MOMENT: Final = r"(?:\d{4}-\d\d-\d\d [\d:,]+\d)?"
 _HEADS: Final = (
-    re.compile(rf"(?P<level>{_LEVEL})\s*(?P<time>\d{{4}}-\d\d-\d\d [\d:,]+\d)?\s*:\s*(?P<message>.*)"),
-    re.compile(rf"(?P<time>\d{{4}}-\d\d-\d\dT\S+Z) (?P<level>{_LEVEL}) (?P<message>.*)"),
+    re.compile(rf"(?P<level>{_LEVEL})\s*{_MOMENT}\s*:\s*(?P<message>.*)"),
+    re.compile(rf"\d{{4}}-\d\d-\d\dT\S+Z (?P<level>{_LEVEL}) (?P<message>.*)"),
 )
 _TRACE_BEGINS: Final = re.compile(
     r"\s*(?:\+ Exception Group )?Traceback \(most recent call last\):"
