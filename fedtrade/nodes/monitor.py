@@ -1,7 +1,8 @@
 """How the server is: `/health` for whoever watches it, `/metrics` for Prometheus.
 
-All of it is read, at each question, from what the ServerApp writes of its run (`status.json`) and
-from whether the SuperLink is there. Nothing of a participant's data is in it.
+All of it is read, at each question, from what the ServerApp writes of its run (`status.json`), from
+the run's checkpoint, and from whether the SuperLink answers. Nothing of a participant's data is in
+it.
 """
 
 import json
@@ -18,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from fedtrade.checkpoint import FOLDER
 from fedtrade.errors import NodeError
 
 __all__ = ["Monitor", "read_status"]
@@ -34,13 +36,20 @@ GAUGES: Final = {
     "last_round_failures": ("last_round", "n_failures", "Refusals of the last round."),
     "last_round_loss": ("last_round", "loss", "Mean training loss of the last round."),
 }
-COUNTERS: Final = {
+KEPT: Final = {
     "rounds": ("rounds", "Rounds that were finished."),
     "replies": ("replies", "Usable replies."),
     "refusals": ("refusals", "Replies and parties that were refused."),
+}
+"""Counted from the checkpoint on where a run is resumed."""
+
+COUNTED_ANEW: Final = {
     "received_bytes": ("bytes_up", "Bytes that parties sent."),
     "sent_bytes": ("bytes_down", "Bytes that parties were sent."),
 }
+"""Counted from zero where a run is resumed."""
+
+STALE_S: Final = 900.0
 
 
 class Monitor:
@@ -53,7 +62,9 @@ class Monitor:
     status : Path
         Where the ServerApp writes how its run stands.
     is_up : callable
-        Whether the SuperLink is there.
+        Whether the SuperLink answers.
+    stale_s : float
+        After how long without a word a run that should be running counts as stuck.
 
     Raises
     ------
@@ -61,7 +72,15 @@ class Monitor:
         If the port is taken.
     """
 
-    def __init__(self, host: str, port: int, *, status: Path, is_up: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        status: Path,
+        is_up: Callable[[], bool],
+        stale_s: float = STALE_S,
+    ) -> None:
         registry = CollectorRegistry()
         registry.register(_Status(status, is_up))
 
@@ -71,7 +90,7 @@ class Monitor:
                     case "/metrics":
                         self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
                     case "/health":
-                        code, words = health(read_status(status), is_up())
+                        code, words = health(read_status(status), is_up(), stale_s)
                         body = json.dumps(words).encode() + b"\n"
                         self._answer(code, "application/json", body)
                     case _:
@@ -94,7 +113,7 @@ class Monitor:
                 f"server.monitor_port={port} cannot be listened on at {host} ({error.strerror}); "
                 "choose another with server.monitor_port=PORT, or null for none."
             ) from None
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
     @property
     def port(self) -> int:
@@ -121,13 +140,15 @@ def read_status(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def health(status: Mapping[str, Any], is_up: bool) -> tuple[int, Mapping[str, Any]]:
+def health(status: Mapping[str, Any], is_up: bool, stale_s: float) -> tuple[int, Mapping[str, Any]]:
     """The HTTP status and what is said with it."""
-    state = _state(status)
+    state, age = _state(status), _age_s(status.get("updated"))
     if not is_up:
-        return 503, {"state": state, "reason": "the SuperLink does not run"}
+        return 503, {"state": state, "reason": "the SuperLink does not answer"}
     if state == "failed":
         return 503, {"state": state, "reason": str(status.get("reason", ""))}
+    if state == "running" and age is not None and age > stale_s:
+        return 503, {"state": state, "reason": f"the run has said nothing for {age:.0f} s"}
     return 200, {"state": state}
 
 
@@ -136,6 +157,7 @@ class _Status(Collector):
 
     def __init__(self, path: Path, is_up: Callable[[], bool]) -> None:
         self._path, self._is_up = path, is_up
+        self._counts = _Counts()
 
     def collect(self) -> Iterator[Metric]:
         status = read_status(self._path)
@@ -155,12 +177,44 @@ class _Status(Collector):
             value = _number(status.get(record), key)
             if value is not None:
                 yield _gauge(name, words, value)
-        for name, (key, words) in COUNTERS.items():
-            value = _number(status.get("totals"), key) or 0.0
-            yield CounterMetricFamily(f"fedtrade_{name}", words, value=value)
-        age = _age_s(status.get("updated"))
-        if age is not None:
-            yield _gauge("status_age_seconds", "Since the run last said how it stands.", age)
+        counts = self._counts.at(status)
+        for name, (key, words) in (KEPT | COUNTED_ANEW).items():
+            yield CounterMetricFamily(f"fedtrade_{name}", words, value=counts[key])
+        for name, words, age in (
+            ("status", "Since the run last said how it stands.", _age_s(status.get("updated"))),
+            ("checkpoint", "Since the run's last checkpoint.", _checkpoint_age_s(status)),
+        ):
+            if age is not None:
+                yield _gauge(f"{name}_age_seconds", words, age)
+
+
+class _Counts:
+    """Totals that never go down while a run is resumed; another run begins at its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._out: Any = None
+        self._run: Any = None
+        self._before: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+
+    def at(self, status: Mapping[str, Any]) -> Mapping[str, float]:
+        """Each count, by its key in the status."""
+        totals = status.get("totals")
+        keys = [key for key, _ in (KEPT | COUNTED_ANEW).values()]
+        now = {key: _number(totals, key) or 0.0 for key in keys}
+        with self._lock:
+            if status.get("totals") is None:
+                return {key: self._last.get(key, 0.0) for key in keys}
+            if status.get("out") != self._out:
+                self._before, self._last = {}, {}
+            elif status.get("run_id") != self._run:
+                self._before = self._last
+            self._out, self._run = status.get("out"), status.get("run_id")
+            for key, _ in COUNTED_ANEW.values():
+                now[key] += self._before.get(key, 0.0)
+            self._last = {key: max(now[key], self._last.get(key, 0.0)) for key in keys}
+            return self._last
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:
@@ -182,6 +236,17 @@ def _number(record: Any, key: str) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return float(value)
+
+
+def _checkpoint_age_s(status: Mapping[str, Any]) -> float | None:
+    out = status.get("out")
+    if not isinstance(out, str) or not out:
+        return None
+    try:
+        moments = [file.stat().st_mtime for file in (Path(out) / FOLDER).iterdir()]
+    except (OSError, ValueError):
+        return None
+    return max(0.0, time.time() - max(moments)) if moments else None
 
 
 def _age_s(updated: Any) -> float | None:

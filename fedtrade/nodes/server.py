@@ -19,7 +19,7 @@ from fedtrade.nodes.registry import REGISTRY, Registry
 from fedtrade.nodes.settings import ServerSettings
 from fedtrade.nodes.signals import Stop
 from fedtrade.nodes.submit import submit
-from fedtrade.nodes.superlink import SuperLink
+from fedtrade.nodes.superlink import STATUS, SuperLink
 from fedtrade.report.outputs import RESULTS
 from fedtrade.settings import Settings
 
@@ -62,6 +62,7 @@ class Server:
         else:
             self.host, self.port = settings.host, port
         try:
+            (self.folder / STATUS).unlink(missing_ok=True)  # that of an earlier run
             self.start_superlink()
             self._stack.callback(lambda: self.superlink.stop())
             if settings.gateway:
@@ -123,7 +124,8 @@ class Server:
             self.settings.monitor_host,
             port,
             status=self.superlink.status,
-            is_up=lambda: self.superlink.process.status is None,
+            is_up=lambda: self.superlink.answers(),
+            stale_s=self.settings.monitor_stale_s,
         )
         monitor.start()
         self._stack.callback(monitor.stop)

@@ -139,6 +139,8 @@ class ServerSettings(SettingsRecord):
         Of the SuperLink on loopback, behind the gateway; 0 takes a free one.
     monitor_host, monitor_port : str, int or None
         Where `/health` and `/metrics` are served; None serves none.
+    monitor_stale_s : float
+        After how long without a word of the run `/health` calls it stuck.
     log : {"text", "json"}
     """
 
@@ -149,4 +151,5 @@ class ServerSettings(SettingsRecord):
     superlink_port: Port = 0
     monitor_host: str = "127.0.0.1"
     monitor_port: Port | None = 9464
+    monitor_stale_s: Annotated[float, Field(gt=0.0)] = 900.0
     log: LogFormat = "text"

@@ -121,6 +121,16 @@ class SuperLink:
         context = ssl.create_default_context(cafile=str(self.authority))
         self.process.wait_until(lambda: _answers(self.address, context), timeout_s)
 
+    def answers(self) -> bool:
+        """Whether it answers, with a certificate that nodes take."""
+        if self.process.status is not None:
+            return False
+        try:
+            context = ssl.create_default_context(cafile=str(self.authority))
+            return _answers(self.address, context)
+        except (NodeError, OSError):
+            return False
+
     def register(self) -> list[str]:
         """Make the SuperLink know the parties of the register, and forget those revoked.
 

@@ -1,19 +1,24 @@
 import json
+import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fedtrade.checkpoint import FOLDER
 from fedtrade.errors import NodeError
 from fedtrade.nodes.monitor import Monitor
 
 STATUS: dict[str, Any] = {
     "schema": 1,
     "state": "running",
+    "run_id": 1,
     "episode": {"number": 1, "of": 3, "label": "origin 2020-01-01"},
     "round": {"number": 2, "of": 10},
     "parties": [
@@ -24,6 +29,10 @@ STATUS: dict[str, Any] = {
     "totals": {"rounds": 12, "replies": 24, "refusals": 1, "bytes_up": 100, "bytes_down": 200},
     "updated": "2020-01-01T00:00:00+00:00",
 }
+
+
+def just_now(ago_s: float = 0.0) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat()
 
 
 class Watched:
@@ -88,12 +97,76 @@ def test_health_tells_what_is_wrong(watched: Watched) -> None:
     watched.status.write_text(json.dumps(STATUS | {"state": "failed", "reason": "no bar is left"}))
     code, text = watched.get("/health")
     assert (code, json.loads(text)["reason"]) == (503, "no bar is left")
-    watched.status.write_text(json.dumps(STATUS))
+    watched.status.write_text(json.dumps(STATUS | {"updated": just_now()}))
     assert watched.get("/health")[0] == 200
     watched.is_up = False
     code, text = watched.get("/health")
-    assert (code, json.loads(text)["reason"]) == (503, "the SuperLink does not run")
+    assert (code, json.loads(text)["reason"]) == (503, "the SuperLink does not answer")
     assert watched.metrics()["fedtrade_superlink_up",] == 0.0
+
+
+def test_a_run_that_says_nothing_for_long_is_stuck(watched: Watched) -> None:
+    watched.status.write_text(json.dumps(STATUS | {"updated": just_now(890)}))
+    assert watched.get("/health")[0] == 200
+    watched.status.write_text(json.dumps(STATUS | {"updated": just_now(910)}))
+    code, text = watched.get("/health")
+    assert code == 503
+    assert json.loads(text)["reason"].startswith("the run has said nothing for 91")
+    for state in ("waiting", "finished"):
+        watched.status.write_text(json.dumps(STATUS | {"state": state}))
+        assert watched.get("/health")[0] == 200
+
+
+def totals(**values: int) -> dict[str, Any]:
+    return {"totals": STATUS["totals"] | values}
+
+
+def test_counts_never_go_down_while_a_run_is_resumed(watched: Watched) -> None:
+    status = STATUS | {"out": "runs/a"}
+    for run_id, given, (rounds, received) in (
+        (1, totals(rounds=12, bytes_up=100), (12, 100)),
+        (2, {}, (12, 100)),  # before it has counted
+        (2, totals(rounds=0, bytes_up=10), (12, 110)),
+        (2, totals(rounds=12, bytes_up=30), (12, 130)),
+        (2, totals(rounds=13, bytes_up=50), (13, 150)),
+        (3, totals(rounds=13, bytes_up=0), (13, 150)),
+        (3, totals(rounds=14, bytes_up=7), (14, 157)),
+    ):
+        without = {key: value for key, value in status.items() if key != "totals"}
+        watched.status.write_text(json.dumps(without | {"run_id": run_id} | given))
+        metrics = watched.metrics()
+        assert metrics["fedtrade_rounds_total",] == rounds
+        assert metrics["fedtrade_received_bytes_total",] == received
+    watched.status.unlink()
+    assert watched.metrics()["fedtrade_rounds_total",] == 14
+    other = STATUS | {"out": "runs/b", "run_id": 4} | totals(rounds=1, bytes_up=2)
+    watched.status.write_text(json.dumps(other))
+    assert watched.metrics()["fedtrade_rounds_total",] == 1
+    assert watched.metrics()["fedtrade_received_bytes_total",] == 2
+
+
+def test_the_age_of_the_checkpoint_is_that_of_its_newest_file(
+    watched: Watched, tmp_path: Path
+) -> None:
+    watched.status.write_text(json.dumps(STATUS | {"out": str(tmp_path / "run")}))
+    assert ("fedtrade_checkpoint_age_seconds",) not in watched.metrics()
+    folder = tmp_path / "run" / FOLDER
+    folder.mkdir(parents=True)
+    for name, age in (("run.json", 500.0), ("episode-0", 100.0)):
+        (folder / name).write_text("")
+        moment = time.time() - age
+        os.utime(folder / name, (moment, moment))
+    assert 100.0 <= watched.metrics()["fedtrade_checkpoint_age_seconds",] < 160.0
+
+
+def test_each_metric_says_what_it_is_and_has_its_unit_in_its_name(watched: Watched) -> None:
+    watched.status.write_text(json.dumps(STATUS))
+    _, text = watched.get("/metrics")
+    families = list(text_string_to_metric_families(text))
+    assert len(families) >= 14
+    for family in families:
+        assert family.documentation.endswith("."), family.name
+        assert family.name.startswith("fedtrade_"), family.name
 
 
 def test_there_is_nothing_else(watched: Watched) -> None:
