@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from fedtrade.nodes.consortium import Consortium, Member, ServerPlace
 from fedtrade.nodes.flower import CONNECTION
-from fedtrade.nodes.kits import AUTHORITY, IDENTITIES, IDENTITY_KEY, NODE_KEY
+from fedtrade.nodes.kits import AUTHORITY, IDENTITIES, IDENTITIES_ENCRYPTED, IDENTITY_KEY, NODE_KEY
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import ignore
 from fedtrade.nodes.provision import KITS_FOLDER, SERVER_FOLDER, provision
@@ -49,6 +49,11 @@ class LocalConsortium:
         Of each node.
     on_line : callable
         Called with each line of output, and with who said it before it.
+
+    Attributes
+    ----------
+    said : list of str
+        The log of the latest run.
     """
 
     n_participants: int
@@ -61,6 +66,7 @@ class LocalConsortium:
         self._place = TemporaryDirectory(prefix="fedtrade-nodes-", ignore_cleanup_errors=True)
         self.folder = Path(self._place.name)
         self.nodes: list[SuperNode] = []
+        self.said: list[str] = []
         try:
             self._start()
         except BaseException:
@@ -113,9 +119,11 @@ class LocalConsortium:
             "key": str(kit / NODE_KEY),
             "identity_key": str(kit / IDENTITY_KEY),
             "identities": str(kit / IDENTITIES),
+            "identities_encrypted": str(kit / IDENTITIES_ENCRYPTED) if self.n_key_holders else None,
             "state": str(kit / "state"),
             "allow": self.allow,
             "executor": self.executor,
+            "code": "bundle" if self.executor == "stock" else "installed",
         }
         return ClientSettings.from_mapping(values | changes)
 
@@ -127,7 +135,14 @@ class LocalConsortium:
 
     def run(self, settings: Settings) -> str:
         """Submit a run and follow it; its id."""
-        return submit(settings, self.superlink.environment, CONNECTION, self._teller("run"))
+        tell = self._teller("run")
+        self.said = []
+
+        def heard(line: str) -> None:
+            self.said.append(line)
+            tell(line)
+
+        return submit(settings, self.superlink.environment, CONNECTION, heard)
 
     def stop(self) -> None:
         """Stop all processes and remove all files."""

@@ -3,11 +3,13 @@
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fedtrade.errors import NodeError
+from fedtrade.errors import ConfigurationError, NodeError
+from fedtrade.nodes.clock import clock_lead_s
 from fedtrade.nodes.flower import command_line, environment, tool
 from fedtrade.nodes.local_settings import LOCAL_SETTINGS, write_local_settings
 from fedtrade.nodes.ports import free_port
@@ -21,8 +23,19 @@ __all__ = ["SuperNode", "node_command"]
 HOME: Final = "flwr"
 SECRET: Final = "superexec.secret"
 JOINED: Final = "SuperNode ID:"
+RETRYING: Final = "Connection attempt failed"
+BACK: Final = "Connection successful after"
+GAVE_UP: Final = "Giving up reconnection"
 RUNTIME: Final = "127.0.0.1"
 LEAST_WAIT_S: Final = 5.0
+FIRST_PAUSE_S: Final = 2.0
+LONGEST_PAUSE_S: Final = 15.0
+MOST_LEAD_S: Final = 4.0
+MOST_LAG_S: Final = 300.0
+"""Flower refuses a signature that is 5 s ahead of the server's clock, or 305 s behind."""
+
+HEARD: Final = 200
+POLL_S: Final = 0.1
 POLL: Final = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
 
 
@@ -37,10 +50,18 @@ class SuperNode:
     say : callable
         Called with a sentence on what happens.
 
+    Attributes
+    ----------
+    joined : bool
+        Whether the server knows it.
+    heard : deque of str
+        The latest lines of its processes' output.
+
     Raises
     ------
     ConfigurationError
-        If a private key is missing, or others may read it.
+        If a private key is missing, or others may read it; or if a run's code would answer though
+        the settings say `code=installed`.
     NodeError
         If the port is taken, or a process does not start.
     """
@@ -53,6 +74,11 @@ class SuperNode:
     ) -> None:
         self.settings, self._on_line, self._say = settings, on_line, say
         self.folder = Path(settings.state).absolute()
+        if settings.executor == "stock" and settings.code == "installed":
+            raise ConfigurationError(
+                "executor=stock lets the code that comes with a run answer, whatever it is; set "
+                "code=bundle too if you want that, or executor=warm."
+            )
         check_private(Path(settings.key))
         if settings.identity_key is not None:
             check_private(Path(settings.identity_key))
@@ -64,28 +90,33 @@ class SuperNode:
         write_private(self._secret, os.urandom(32))
         self.processes: list[Process] = []
         self._symptom: Symptom | None = None
+        self._has_given_up = self._is_cut_off = False
         self.joined = False
+        self.heard: deque[str] = deque(maxlen=HEARD)
 
     def start(self) -> None:
         """Start its processes."""
         port = free_port(RUNTIME, self.settings.port, "port")
         self.joined, self._symptom = False, None
+        self._has_given_up = self._is_cut_off = False
         self.commands = commands(self.settings, self._local, self._secret, port)
-        for command in self.commands:
+        for command, hear in zip(self.commands, (self._heard, self._noted), strict=False):
             self._say(command_line(command))
             self.processes.append(
                 Process(
                     command,
                     name=f"the node {self.settings.name}",
                     environment=self._environment,
-                    on_line=self._heard,
+                    on_line=hear,
                 )
             )
 
     @property
     def is_running(self) -> bool:
-        """Whether all of its processes run."""
-        return bool(self.processes) and all(p.status is None for p in self.processes)
+        """Whether all of its processes run, and have not given up."""
+        # Flower's SuperNode stays there for ever when it has given up, and does nothing.
+        is_there = bool(self.processes) and all(p.status is None for p in self.processes)
+        return is_there and not self._has_given_up
 
     @property
     def pid(self) -> int:
@@ -108,43 +139,68 @@ class SuperNode:
     def complaint(self) -> str:
         """Why it ended, in a sentence."""
         if self._symptom is not None:
-            return self._symptom.sentence
+            wrong = self._wrong_clock() if self._symptom.course == "shut_out" else ""
+            return wrong or self._symptom.sentence
         ended = next((p for p in self.processes if p.status is not None), None)
         if ended is None:
-            return f"the node {self.settings.name} runs."
+            return f"{self.settings.name}: the node runs."
         return f"{ended.name} ended with status {ended.status}: {ended.last_words}."
 
-    @property
-    def may_come_back(self) -> bool:
-        """Whether starting it again may help."""
-        return self._symptom is not None and self._symptom.is_passing
-
     def serve(self, is_stopped: Callable[[], bool]) -> None:
-        """Run until it is stopped; start again where the server still believes in an earlier one.
+        """Run until it is stopped; start again whatever ends it, as long as that may help.
+
+        A node that the server has known waits for it for ever; one that it has not known yet tries
+        for `rejoin_s`.
 
         Raises
         ------
         NodeError
-            If it ends by itself and starting again does not help.
+            If starting it again does not help.
         """
+        was_member, pause_s = False, FIRST_PAUSE_S
         give_up = time.monotonic() + self.settings.rejoin_s
         while True:
             self.start()
-            was_there = False
-            while self.is_running and not is_stopped():
-                if self.joined and not was_there:
-                    was_there = True
-                    self._say(f"{self.settings.name} has joined {self.settings.superlink}.")
-                time.sleep(0.1)
+            is_member = self._watch(is_stopped)
+            reason = "" if is_stopped() else self.complaint
             self.stop()
             if is_stopped():
                 return
-            if was_there:
+            if is_member:
+                was_member, pause_s = True, FIRST_PAUSE_S
                 give_up = time.monotonic() + self.settings.rejoin_s
-            if not self.may_come_back or time.monotonic() > give_up:
-                raise NodeError(self.complaint)
-            self._say(f"{self.complaint} Trying again.")
-            time.sleep(2.0)
+            elif not self._may_come_back(was_member, give_up):
+                raise NodeError(reason)
+            self._say(f"{reason} Trying again.")
+            _sleep(pause_s, is_stopped)
+            pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
+
+    def _watch(self, is_stopped: Callable[[], bool]) -> bool:
+        """Wait until it is stopped or has ended; whether it has joined."""
+        is_member = False
+        while self.is_running and not is_stopped():
+            if self.joined and not is_member:
+                is_member = True
+                self._say(f"{self.settings.name} has joined {self.settings.superlink}.")
+            time.sleep(POLL_S)
+        return self.joined
+
+    def _may_come_back(self, was_member: bool, give_up: float) -> bool:
+        course = "lasting" if self._symptom is None else self._symptom.course
+        is_waited_for = course == "away" and was_member
+        return is_waited_for or (course != "lasting" and time.monotonic() < give_up)
+
+    def _wrong_clock(self) -> str:
+        """What is wrong with this machine's clock; empty if nothing is known to be."""
+        authority = Path(self.settings.root_certificates)
+        lead_s = clock_lead_s(self.settings.superlink, authority)
+        if lead_s is None or -MOST_LAG_S < lead_s < MOST_LEAD_S:
+            return ""
+        side = "ahead of" if lead_s > 0 else "behind"
+        return (
+            f"{self.settings.name}: this machine's clock is {abs(lead_s):.0f} s {side} that of the "
+            f"server {self.settings.superlink}, which therefore takes nothing from it; set it."
+        )
 
     def stop(self) -> None:
         """Stop its processes, Flower's SuperNode first."""
@@ -159,7 +215,21 @@ class SuperNode:
         self.processes = []
 
     def _heard(self, line: str) -> None:
+        """What to do with a line of Flower's SuperNode."""
         self.joined = self.joined or JOINED in line
+        self._has_given_up = self._has_given_up or GAVE_UP in line
+        name, server = self.settings.name, self.settings.superlink
+        if RETRYING in line and not self._is_cut_off:
+            self._is_cut_off = True
+            self._say(f"{name}: the server {server} does not answer; trying on.")
+        elif BACK in line and self._is_cut_off:
+            self._is_cut_off = False
+            self._say(f"{name}: the server {server} answers.")
+        self._noted(line)
+
+    def _noted(self, line: str) -> None:
+        """What to do with a line of any of its processes."""
+        self.heard.append(line)
         self._symptom = symptom_of(line, self.settings) or self._symptom
         self._on_line(line)
 
@@ -208,3 +278,9 @@ def node_command(settings: ClientSettings, local: Path, port: int) -> list[str]:
         "--node-config",
         " ".join(f"{name}={value}" for name, value in config.items()),
     ]
+
+
+def _sleep(seconds: float, is_stopped: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not is_stopped():
+        time.sleep(POLL_S)

@@ -1,56 +1,53 @@
 """What Flower's SuperNode says when something is wrong, as a sentence with the remedy."""
 
 import re
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from fedtrade.nodes.settings import ClientSettings
 
-__all__ = ["Symptom", "symptom_of"]
+__all__ = ["Course", "Symptom", "symptom_of"]
+
+Course = Literal["lasting", "passing", "away", "shut_out"]
+"""What becomes of it by itself: nothing; it may pass; the server may come back; or it depends on
+the clock, and on whether the server still wants this node."""
 
 
 class Symptom(NamedTuple):
-    """What is wrong.
-
-    Attributes
-    ----------
-    sentence : str
-    is_passing : bool
-        Whether it may pass by itself.
-    """
+    """What is wrong, in a sentence, and what becomes of it."""
 
     sentence: str
-    is_passing: bool = False
+    course: Course = "lasting"
 
 
-_KNOWN = (
+_KNOWN: Final[tuple[tuple[str, str, Course], ...]] = (
     (
         r"certificate has expired",
         "{name}: the certificate of the server {superlink} has expired; its operator makes a new "
         "one with `fedtrade provision renew`.",
-        True,
+        "passing",
     ),
     (
         r"certificate is not yet valid",
         "{name}: the certificate of the server {superlink} is not valid yet; set this machine's "
         "clock.",
-        True,
+        "passing",
     ),
     (
         r"[Hh]ostname mismatch|IP address mismatch|doesn't match",
         "{name}: the certificate of the server is not for {superlink}; its operator adds the name "
         "to server.hosts and runs `fedtrade provision renew`.",
-        False,
+        "lasting",
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
         "{name}: the server {superlink} shows a certificate that {root_certificates} has not "
         "signed; ask its operator for the right ca.crt, or somebody stands in between.",
-        False,
+        "lasting",
     ),
     (
         r"WRONG_VERSION_NUMBER|wrong version number|record layer failure",
         "{name}: {superlink} does not speak TLS; check superlink=HOST:PORT.",
-        False,
+        "lasting",
     ),
     (
         # Flower says the same of both.
@@ -58,42 +55,55 @@ _KNOWN = (
         "{name}: the server {superlink} refuses the key {key}: it is not registered or was taken "
         "out, another node uses it, or the server still believes in an earlier process of this "
         "node, which takes a minute.",
-        True,
+        "passing",
     ),
     (
-        r"PERMISSION_DENIED|UNAUTHENTICATED|401 Unauthorized|403 Forbidden",
-        "{name}: the server {superlink} does not let this node in; a clock that is minutes off "
-        "does that.",
-        False,
+        # All that Flower says where the server no longer accepts the node's signature.
+        r"SuperNode terminated gracefully",
+        "{name}: the server {superlink} has shut this node out: its key was taken out, or the "
+        "clocks differ; ask its operator, or set this machine's clock.",
+        "shut_out",
+    ),
+    (
+        r"code=installed needs the warm executor",
+        "{name}: code=installed needs executor=warm, which does not work with this version of "
+        "Flower or on this system; install the version that fedtrade is made for, or set "
+        "code=bundle to let the code that comes with a run answer.",
+        "lasting",
     ),
     (
         r"root-certificates` does not point to a file",
         "{name}: root_certificates={root_certificates} is no file; name the consortium's ca.crt.",
-        False,
+        "lasting",
     ),
     (
-        r"Giving up|[Rr]etry limit|maximum number of|max_wait_time|Connection to the .* lost",
+        r"Giving up reconnection",
         "{name}: the server {superlink} cannot be reached; see that it runs, and that no firewall "
         "stands in between.",
-        True,
+        "away",
+    ),
+    (
+        r"Name or service not known|name resolution|nodename nor servname|No address associated",
+        "{name}: the name in superlink={superlink} is not known; check superlink=HOST:PORT.",
+        "away",
     ),
     (
         r"address already in use|Errno 98",
         "{name}: the port {port} of the node's own interface is taken; choose another with "
         "port=PORT, or 0 for a free one.",
-        True,
+        "passing",
     ),
     (
         r"No space left on device",
         "{name}: the disk of {state} is full; free some space.",
-        False,
+        "lasting",
     ),
 )
 
 
 def symptom_of(line: str, settings: ClientSettings) -> Symptom | None:
     """What a line of a node's output complains of, if it is known."""
-    for pattern, sentence, is_passing in _KNOWN:
+    for pattern, sentence, course in _KNOWN:
         if re.search(pattern, line):
-            return Symptom(sentence.format(**settings.to_mapping()), is_passing)
+            return Symptom(sentence.format(**settings.to_mapping()), course)
     return None
