@@ -1,10 +1,12 @@
 """Refuse a strategy that cannot work in a run, before anything of an earlier run is replaced."""
 
 import inspect
+import math
 
 from fedtrade.corrections import ClientCorrection
 from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.holdings import Holdings
+from fedtrade.secure import MaskedAggregation, PrivateAggregation
 from fedtrade.settings import Settings
 from fedtrade.summed_scores import check_summed_scores
 from fedtrade.tasks.task import Task
@@ -55,6 +57,7 @@ def check_strategy(
         Naming what is missing and the remedy.
     """
     strategy.check(n_participants)
+    _check_quorum(strategy, settings, n_participants)
     check_summed_scores(settings, settings.federation.n_participants or n_participants)
     if strategy.needs_root and not settings.evaluation.public_bars:
         raise ConfigurationError(
@@ -70,4 +73,25 @@ def check_strategy(
             f"the task {task.name} cannot correct its training: its train() has no keyword "
             "`correction`. Add it (see fedtrade.corrections), or leave out "
             "strategy.client_correction."
+        )
+
+
+def _check_quorum(strategy: RoundStrategy, settings: Settings, n_participants: int) -> None:
+    """Refuse a quorum with which rounds would be closed too early to be of use."""
+    quorum, aggregation = settings.federation.quorum, settings.aggregation
+    if quorum is None:
+        return
+    n_asked, n_of_rule = strategy.n_needed(n_participants)
+    needs = [(n_of_rule, "strategy.rule (or least_replies) needs")]
+    if isinstance(aggregation, PrivateAggregation):
+        needs.append((aggregation.min_contributors, "aggregation.min_contributors needs"))
+    if isinstance(aggregation, MaskedAggregation):
+        n_lost = math.floor(aggregation.dropout_share * n_asked + 1e-9)
+        needs.append((n_asked - n_lost, "with aggregation.dropout_share the sum needs"))
+    n_needed, why = max(needs)
+    n_quorum = settings.federation.n_quorum(n_asked)
+    if n_quorum < n_needed:
+        raise ConfigurationError(
+            f"federation.quorum={quorum:g} closes a round with {n_quorum} replies of {n_asked}, "
+            f"and {why} {n_needed}: raise the quorum to {n_needed / n_asked:.2g} or leave it out."
         )

@@ -218,6 +218,14 @@ class RobustAggregation(RoundStrategy):
                 f"{n_nodes} participants are asked in a round."
             )
 
+    def n_needed(self, n_nodes: int) -> tuple[int, int]:
+        """Of so many nodes, how many are asked in a round, and the fewest replies that it needs."""
+        n_asked = self._n_chosen(n_nodes)
+        n_rows = (
+            self._rule.least_clients(self._n_liars(n_asked)) if self.trust_mode.shows_each else 1
+        )
+        return n_asked, max(n_rows, self._least_replies)
+
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:

@@ -90,6 +90,10 @@ class RoundStrategy(Strategy):
             Naming the values and the remedy.
         """
 
+    def n_needed(self, n_nodes: int) -> tuple[int, int]:
+        """Of so many nodes, how many are asked in a round, and the fewest replies that it needs."""
+        return n_nodes, 1
+
     def state_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that is remembered from one round of an episode to the next."""
         return {}

@@ -16,6 +16,7 @@ from fedtrade.tasks.task import Sample
 from strategies.preconditions import check_strategy
 from strategies.public_sample import PublicSample
 from strategies.robust import RobustAggregation
+from strategies.trust import trust_mode
 
 Make = Callable[..., Settings]
 
@@ -66,6 +67,37 @@ def test_a_bound_that_the_participants_break_is_told_with_its_numbers(tiny: Make
         _check(tiny(), n=12, rule="krum", n_byzantine=2, fraction_train=0.5)
     with pytest.raises(ConfigurationError, match="least_replies=5 cannot be reached: 4 of 4"):
         _check(tiny(), least_replies=5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "options", "message"),
+    [
+        ([], {"rule": "krum", "byzantine_share": 0.2}, "5 replies of 10, and strategy.rule .* 7: "),
+        (
+            ["aggregation=masked", "aggregation.dropout_share=0.1"],
+            {},
+            "5 replies of 10, and with aggregation.dropout_share the sum needs 9: .* to 0.9 or",
+        ),
+        (
+            ["aggregation=encrypted", "aggregation.min_contributors=6"],
+            {},
+            "5 replies of 10, and aggregation.min_contributors needs 6: raise the quorum to 0.6",
+        ),
+    ],
+)
+def test_a_quorum_closes_no_round_too_early(
+    tiny: Make, overrides: list[str], options: dict[str, Any], message: str
+) -> None:
+    """Krum needs 2f + 3 = 7 for two liars."""
+    shared = (*overrides, "federation.n_participants=10")
+    settings = tiny(*shared, "federation.quorum=0.5")
+    strategy = RobustAggregation(**options)
+    strategy.trust_mode = trust_mode(settings.aggregation)
+    with pytest.raises(ConfigurationError, match=message):
+        check_strategy(strategy, settings, build_task(settings), 10)
+    enough = tiny(*shared, "federation.quorum=0.9")
+    check_strategy(strategy, enough, build_task(settings), 10)
+    check_strategy(strategy, tiny(*shared), build_task(settings), 10)
 
 
 def test_a_refused_run_leaves_what_was_there(tiny: Make) -> None:
