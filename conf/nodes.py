@@ -20,6 +20,7 @@ PATHS: Final = (
     "key",
     "identity_key",
     "identities",
+    "identities_encrypted",
     "state",
     "data.path",
 )

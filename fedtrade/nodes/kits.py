@@ -10,18 +10,20 @@ import yaml
 
 from fedtrade.errors import ConfigurationError
 from fedtrade.nodes.private_files import check_private, make_private_folder, write_private
+from fedtrade.nodes.registry import Registry
 from fedtrade.report.atomic import write_atomically
 
 __all__ = [
     "AUTHORITY",
     "IDENTITIES",
+    "IDENTITIES_ENCRYPTED",
     "IDENTITY_KEY",
     "MANIFEST",
     "NODE_KEY",
     "NODE_PUBLIC",
     "SETTINGS",
     "check_kit",
-    "identities_text",
+    "write_identities",
     "write_kit",
     "write_manifest",
 ]
@@ -31,11 +33,21 @@ NODE_KEY: Final = "node.key"
 NODE_PUBLIC: Final = "node.pub"
 IDENTITY_KEY: Final = "identity.key"
 IDENTITIES: Final = "identities.json"
+IDENTITIES_ENCRYPTED: Final = "identities-encrypted.json"
 SETTINGS: Final = "client.yaml"
 README: Final = "README.txt"
 MANIFEST: Final = "MANIFEST.sha256"
 PRIVATE: Final = (NODE_KEY, IDENTITY_KEY)
-LISTED: Final = (AUTHORITY, NODE_KEY, NODE_PUBLIC, IDENTITY_KEY, IDENTITIES, SETTINGS, README)
+LISTED: Final = (
+    AUTHORITY,
+    NODE_KEY,
+    NODE_PUBLIC,
+    IDENTITY_KEY,
+    IDENTITIES,
+    IDENTITIES_ENCRYPTED,
+    SETTINGS,
+    README,
+)
 
 
 def write_kit(
@@ -43,7 +55,7 @@ def write_kit(
     *,
     settings: Mapping[str, Any],
     authority: bytes,
-    identities: Mapping[int, str],
+    registry: Registry,
     node_public: str,
     private_keys: Mapping[str, bytes],
 ) -> None:
@@ -55,8 +67,8 @@ def write_kit(
         Keys of `conf/client.yaml`; paths are relative to the folder.
     authority : bytes
         The authority's certificate.
-    identities : mapping of int to str
-        Public identity keys in hexadecimal by number.
+    registry : Registry
+        Whose public identity keys the kit has.
     node_public : str
         A line of OpenSSH.
     private_keys : mapping of str to bytes
@@ -68,7 +80,7 @@ def write_kit(
             write_private(folder / name, key)
     write_atomically(folder / AUTHORITY, authority)
     write_atomically(folder / NODE_PUBLIC, f"{node_public}\n")
-    write_atomically(folder / IDENTITIES, identities_text(identities))
+    write_identities(folder, registry)
     write_atomically(folder / SETTINGS, _settings_text(settings))
     write_atomically(folder / README, _readme(settings, brings_keys=not private_keys))
     write_manifest(folder)
@@ -114,8 +126,17 @@ def check_kit(folder: Path) -> None:
         check_private(folder / name)
 
 
-def identities_text(identities: Mapping[int, str]) -> str:
-    """Public identity keys as `aggregation.identities` takes them."""
+def write_identities(folder: Path, registry: Registry) -> None:
+    """Write the public identity keys, as `aggregation.identities` takes them in each mode."""
+    participants = {p.number: p.identity for p in registry.active if p.role == "participant"}
+    holders = [p for p in registry.active if p.role == "key_holder"]
+    write_atomically(folder / IDENTITIES, _listed(participants))
+    if holders:
+        last = {holders[-1].number: holders[-1].identity}
+        write_atomically(folder / IDENTITIES_ENCRYPTED, _listed(participants | last))
+
+
+def _listed(identities: Mapping[int, str]) -> str:
     return json.dumps({str(k): identities[k] for k in sorted(identities)}, indent=2) + "\n"
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fedtrade.errors import ConfigurationError, LimitError
 from fedtrade.nodes.settings import ClientSettings
-from fedtrade.secure import PrivateAggregation
+from fedtrade.secure import EncryptedAggregation, MaskedAggregation, PrivateAggregation
 from fedtrade.settings import BY_PARTICIPANT, Component, Settings
 
 __all__ = ["CHECKS", "effective"]
@@ -37,11 +37,23 @@ def effective(settings: Settings, local: ClientSettings) -> Settings:
     if local.data is not None:
         values["data"] = local.data.model_dump(mode="json", by_alias=True)
         values["partition"] = {TARGET: OWN_PARTITION}
-    if local.identities is not None and isinstance(settings.aggregation, PrivateAggregation):
-        values["aggregation"]["identities"] = local.identities
+    identities = _identities(settings, local)
+    if identities is not None:
+        values["aggregation"]["identities"] = identities
     evaluation = values["evaluation"]
     evaluation["show_path"] = evaluation["show_path"] and local.allow.show_path
     return Settings.from_mapping(values)
+
+
+def _identities(settings: Settings, local: ClientSettings) -> str | None:
+    """The machine's own list of public keys that belongs to the run's trust mode."""
+    match settings.aggregation:
+        case MaskedAggregation():
+            return local.identities
+        case EncryptedAggregation():
+            return local.identities_encrypted
+        case _:
+            return None
 
 
 def _check_targets(settings: Settings, local: ClientSettings) -> None:

@@ -28,10 +28,11 @@ from fedtrade.nodes.consortium import Consortium, Member
 from fedtrade.nodes.kits import (
     AUTHORITY,
     IDENTITIES,
+    IDENTITIES_ENCRYPTED,
     IDENTITY_KEY,
     NODE_KEY,
     NODE_PUBLIC,
-    identities_text,
+    write_identities,
     write_kit,
     write_manifest,
 )
@@ -115,8 +116,7 @@ def provision(consortium: Consortium, folder: Path) -> Provisioned:
         keys[member.name] = private
     registry = Registry(parties=tuple(sorted(parties.values(), key=lambda p: p.number)))
     registry.write(server / REGISTRY)
-    identities = _identities(registry)
-    write_atomically(server / IDENTITIES, identities_text(identities))
+    write_identities(server, registry)
     for member in consortium.members:
         party = parties[member.name]
         if not party.revoked:
@@ -124,7 +124,7 @@ def provision(consortium: Consortium, folder: Path) -> Provisioned:
                 kits / member.name,
                 settings=_kit_settings(consortium, member, party),
                 authority=authority.certificate,
-                identities=identities,
+                registry=registry,
                 node_public=party.node_key,
                 private_keys=keys[member.name],
             )
@@ -167,12 +167,11 @@ def revoke(folder: Path, name: str) -> Party:
     found[name] = found[name].model_copy(update={"revoked": True})
     registry = Registry(parties=tuple(found.values()))
     registry.write(server / REGISTRY)
-    identities = identities_text(_identities(registry))
-    write_atomically(server / IDENTITIES, identities)
+    write_identities(server, registry)
     for party in registry.active:
         kit = folder / KITS_FOLDER / party.name
         if kit.exists():
-            write_atomically(kit / IDENTITIES, identities)
+            write_identities(kit, registry)
             write_manifest(kit)
     return found[name]
 
@@ -273,10 +272,6 @@ def _outcome(party: Party, known: Party | None) -> str:
     return "kept"
 
 
-def _identities(registry: Registry) -> dict[int, str]:
-    return {party.number: party.identity for party in registry.active}
-
-
 def _kit_settings(consortium: Consortium, member: Member, party: Party) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "name": party.name,
@@ -287,6 +282,7 @@ def _kit_settings(consortium: Consortium, member: Member, party: Party) -> dict[
         "key": NODE_KEY,
         "identity_key": IDENTITY_KEY,
         "identities": IDENTITIES,
+        "identities_encrypted": IDENTITIES_ENCRYPTED if consortium.key_holders else None,
         "state": "state",
     }
     if party.role == "key_holder":

@@ -77,8 +77,11 @@ class ClientSettings(SettingsRecord):
         HOST:PORT of the server.
     root_certificates, key : str
         Files: the consortium's certificate authority, and the node's private key (OpenSSH).
-    identity_key, identities : str or None
-        Files: the private key that signs in private sums, and all parties' public ones by number.
+    identity_key : str or None
+        File of the private key that signs in private sums.
+    identities, identities_encrypted : str or None
+        Files of public identity keys by number: those of the participants, and with the key
+        holder's behind them those of `aggregation=encrypted`.
     state : str
         Folder of what the node remembers: it survives a restart.
     data : Component or None
@@ -106,6 +109,7 @@ class ClientSettings(SettingsRecord):
     key: str
     identity_key: str | None = None
     identities: str | None = None
+    identities_encrypted: str | None = None
     state: str
     data: Component | None = None
     allow: Limits = Limits()

@@ -107,11 +107,13 @@ def test_code_that_hides_in_options_is_found() -> None:
 
 def test_own_prices_and_keys_take_the_place_of_the_runs() -> None:
     data = {"_target_": "fedtrade.market.files.csv", "path": "mine.csv"}
-    settings = compose(["aggregation=masked", *SMALL])
-    own = effective(settings, local(data=data, identities="mine.json"))
-    assert own.data.options["path"] == "mine.csv"
-    assert own.partition.target == "fedtrade.market.partition.Own"
-    assert own.aggregation.to_mapping()["identities"] == "mine.json"
+    lists = {"identities": "mine.json", "identities_encrypted": "with-holder.json"}
+    for mode, listed in (("masked", "mine.json"), ("encrypted", "with-holder.json")):
+        settings = compose([f"aggregation={mode}", *SMALL])
+        own = effective(settings, local(data=data, **lists))
+        assert own.data.options["path"] == "mine.csv"
+        assert own.partition.target == "fedtrade.market.partition.Own"
+        assert own.aggregation.to_mapping()["identities"] == listed
 
 
 def test_a_path_is_shown_only_where_both_want_it() -> None:

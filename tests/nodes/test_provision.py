@@ -105,8 +105,9 @@ def test_the_register_has_the_keys_of_the_kits(folder: Path) -> None:
         kit = folder / "kits" / party.name
         assert node_public((kit / "node.key").read_bytes()) == party.node_key
         assert identity_public((kit / "identity.key").read_bytes()) == party.identity
-        known = json.loads((kit / "identities.json").read_text())
+        known = json.loads((kit / "identities-encrypted.json").read_text())
         assert known[str(party.number)] == party.identity
+        assert set(json.loads((kit / "identities.json").read_text())) == {"0", "1"}
 
 
 def test_a_kit_is_checked_as_sha256sum_does(folder: Path) -> None:
@@ -149,7 +150,7 @@ def test_running_it_again_keeps_all_and_adds_what_is_new(tmp_path: Path) -> None
     assert all(path.read_bytes() == content for path, content in before.items())
     for kit in (tmp_path / "kits").iterdir():
         check_kit(kit)
-        assert len(json.loads((kit / "identities.json").read_text())) == 4
+        assert len(json.loads((kit / "identities-encrypted.json").read_text())) == 4
 
 
 def outcomes(made: Provisioned) -> dict[str, str]:
@@ -180,11 +181,13 @@ def test_a_revoked_party_is_known_to_nobody(folder: Path) -> None:
     registry = Registry.read(folder / "server/registry.json")
     assert [party.name for party in registry.active] == ["alpha", "auditor"]
     for name in ("alpha", "auditor"):
-        check_kit(folder / "kits" / name)
-        assert set(json.loads((folder / "kits" / name / "identities.json").read_text())) == {
-            "0",
-            "2",
+        kit = folder / "kits" / name
+        check_kit(kit)
+        listed = {
+            file: set(json.loads((kit / file).read_text()))
+            for file in ("identities.json", "identities-encrypted.json")
         }
+        assert listed == {"identities.json": {"0"}, "identities-encrypted.json": {"0", "2"}}
     with pytest.raises(ConfigurationError, match="revoked already"):
         revoke(folder, "beta")
     with pytest.raises(ConfigurationError, match=r"no party 'delta'.*alpha, beta, auditor"):
