@@ -25,6 +25,7 @@ build-backend = "hatchling.build"
 [project]
 name = "fedtrade"
 version = "{version}"
+description = "Federated learning for trading firms."
 license = "Apache-2.0"
 
 [tool.flwr.app]

@@ -1,14 +1,14 @@
 """Flower's short commands: run one, and read the JSON that it prints."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fedtrade.errors import NodeError
 from fedtrade.nodes.flower import tool
 from fedtrade.nodes.process import Process
 
-__all__ = ["flwr", "run_status", "said"]
+__all__ = ["flwr", "json_of", "run_status", "said"]
 
 COMMAND_S: Final = 60.0
 FRAME: Final = " │╭╮╰╯─"
@@ -22,13 +22,24 @@ def flwr(environment: Mapping[str, str], *arguments: str) -> dict[str, Any]:
     NodeError
         If it fails, with what it said.
     """
+    return json_of([tool("flwr"), *arguments], f"`flwr {' '.join(arguments[:2])}`", environment)
+
+
+def json_of(command: Sequence[str], name: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run a short command and give the JSON object that it printed, empty if it printed none.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in messages.
+
+    Raises
+    ------
+    NodeError
+        If it fails, with what it said.
+    """
     lines: list[str] = []
-    child = Process(
-        [tool("flwr"), *arguments],
-        name=f"`flwr {arguments[0]}`",
-        environment=environment,
-        on_line=lines.append,
-    )
+    child = Process(command, name=name, environment=environment, on_line=lines.append)
     try:
         status = child.wait(COMMAND_S)
     finally:
@@ -41,7 +52,7 @@ def flwr(environment: Mapping[str, str], *arguments: str) -> dict[str, Any]:
     if status != 0 or not isinstance(found, dict) or found.get("success") is False:
         words = found.get("error-message") if isinstance(found, dict) else None
         reason = said(str(words).splitlines() if words else lines)
-        raise NodeError(f"`flwr {' '.join(arguments[:2])}` failed: {reason}.")
+        raise NodeError(f"{name} failed: {reason}.")
     return found
 
 

@@ -5,11 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedtrade.errors import FedtradeError
+from fedtrade.nodes.flower import CONNECTION, command_line
+from fedtrade.nodes.lock import held
 from fedtrade.nodes.logs import Log
+from fedtrade.nodes.private_files import make_private_folder
 from fedtrade.nodes.provision import KITS_FOLDER, Provisioned
 from fedtrade.nodes.server import Server, prepared, run_to_its_end
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
 from fedtrade.nodes.signals import stopping
+from fedtrade.nodes.superlink import SuperLink
 from fedtrade.nodes.supernode import SuperNode
 from fedtrade.settings import Settings
 
@@ -17,6 +21,7 @@ __all__ = ["launch_client", "launch_server", "print_provisioned"]
 
 PAUSE_S = 0.2
 USER_ERROR = 2
+BY_SIGNAL = 128
 
 
 def launch_server(
@@ -28,18 +33,21 @@ def launch_server(
     ------
     FedtradeError
         If it cannot be started, or the run fails.
+    SystemExit
+        With 128 and the signal's number, if it was told to stop before the run had ended.
     """
     with _log("server", server) as log, stopping() as stop:
         settings = prepared(settings, server)
         with Server(server, log.say, log.hear) as running:
             if only:
+                log.say(f"Submit runs with: {_how_to_submit(running.superlink)}")
                 while not stop():
                     running.keep_up(PAUSE_S)
                 return
             run_to_its_end(running, settings, log.say, log.passed_on("run"), stop, fresh=fresh)
         if stop():
             log.say(f"Stopped. The last checkpoint is in {settings.out}; the same command goes on.")
-            return
+            raise SystemExit(BY_SIGNAL + (stop.number or 0))
     _print_results(Path(settings.out))
 
 
@@ -52,11 +60,13 @@ def launch_client(settings: ClientSettings) -> None:
         If it cannot be started, or ends by itself.
     """
     with _log(settings.name, settings) as log, stopping() as stop:
-        node = SuperNode(settings, log.passed_on(settings.name), log.say)
-        try:
-            node.serve(stop)
-        finally:
-            node.stop()
+        make_private_folder(Path(settings.state))
+        with held(Path(settings.state), "state"):
+            node = SuperNode(settings, log.passed_on(settings.name), log.say)
+            try:
+                node.serve(stop)
+            finally:
+                node.stop()
         log.say("Stopped.")
 
 
@@ -86,6 +96,11 @@ def _log(source: str, settings: ServerSettings | ClientSettings) -> Iterator[Log
         raise SystemExit(USER_ERROR) from None
     finally:
         log.close()
+
+
+def _how_to_submit(link: SuperLink) -> str:
+    command = ["fedtrade", "run", "--on", CONNECTION]
+    return command_line(command, {"FLWR_HOME": str(link.home)})
 
 
 def _print_results(out: Path) -> None:

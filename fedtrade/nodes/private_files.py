@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-from fedtrade.errors import ConfigurationError
+from fedtrade.errors import ConfigurationError, OutputError
 from fedtrade.report.atomic import replacing
 
 __all__ = ["check_private", "make_private_folder", "write_private"]
@@ -27,10 +27,21 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder, with its parents, that only its owner may enter."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=OWNER_FOLDER, exist_ok=True)
-    path.chmod(OWNER_FOLDER)
+    """Make a folder, with its parents, that only its owner may enter.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=OWNER_FOLDER, exist_ok=True)
+        path.chmod(OWNER_FOLDER)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {path} cannot be made ({error.strerror}); choose another, or mend it."
+        ) from None
 
 
 def check_private(path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Final
 
 from fedtrade.checkpoint import can_resume
 from fedtrade.errors import ConfigurationError, NodeError
-from fedtrade.nodes.flower import CONNECTION, command_line
+from fedtrade.nodes.flower import CONNECTION
 from fedtrade.nodes.kits import AUTHORITY
+from fedtrade.nodes.lock import held
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import Process
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
@@ -29,6 +30,10 @@ LOOPBACK: Final = "127.0.0.1"
 MOST_STARTS: Final = 5
 PAUSE_S: Final = 2.0
 COMPLETED: Final = "finished:completed"
+ACCESS: Final = "[uvicorn.access]"
+LISTENING: Final = "Uvicorn running"
+GATEWAY_S: Final = 30.0
+TRACEBACK: Final = "Traceback (most recent call last)"
 RAISED: Final = re.compile(r"fedtrade\.errors\.\w+: (.*)")
 
 
@@ -53,6 +58,7 @@ class Server:
         self.settings, self._say, self._on_line = settings, say, on_line
         self.folder = Path(settings.folder)
         self._stack = ExitStack()
+        self._gateway: Process | None = None
 
     def __enter__(self) -> "Server":
         settings = self.settings
@@ -62,11 +68,14 @@ class Server:
         else:
             self.host, self.port = settings.host, port
         try:
+            self._stack.enter_context(held(self.folder, "server.folder"))
             (self.folder / STATUS).unlink(missing_ok=True)  # that of an earlier run
             self.start_superlink()
             self._stack.callback(lambda: self.superlink.stop())
             if settings.gateway:
-                self._start_gateway(port)
+                self._gateway_command = gateway_command(settings, port, self.superlink.address)
+                self._stack.callback(self._stop_gateway)
+                self._start_gateway()
             if settings.monitor_port is not None:
                 self._start_monitor(settings.monitor_port)
         except BaseException:
@@ -79,11 +88,15 @@ class Server:
         self._stack.close()
 
     def start_superlink(self) -> None:
-        """Start the SuperLink, again if it has died, and register the parties."""
+        """Start the SuperLink, and register the parties."""
         self.superlink = SuperLink(
-            self.folder, self.host, self.port, self._teller("superlink"), self.settings.log
+            self.folder,
+            self.host,
+            self.port,
+            self._hear_superlink,
+            self._say,
+            log=self.settings.log,
         )
-        self._say(command_line(self.superlink.command))
         try:
             self.superlink.wait_until_ready()
             for line in self.superlink.register():
@@ -92,30 +105,39 @@ class Server:
             self.superlink.stop()
             raise
 
+    def restart_superlink(self) -> None:
+        """Start it again; it has died, and what it started must not go on without it."""
+        self._say("The SuperLink has died; starting it again.")
+        self.superlink.stop()
+        time.sleep(PAUSE_S)
+        self.start_superlink()
+
     def keep_up(self, pause_s: float) -> None:
-        """Wait a moment, and start the SuperLink again if it has died."""
+        """Wait a moment, and start again what has died."""
         time.sleep(pause_s)
         if self.superlink.process.status is not None:
-            self._say("The SuperLink has died; starting it again.")
-            time.sleep(PAUSE_S)
-            self.start_superlink()
+            self.restart_superlink()
+        self.keep_gateway_up()
 
-    def _start_gateway(self, port: int) -> None:
-        command = [
-            *(sys.executable, "-m", "fedtrade.nodes.gateway"),
-            *("--host", self.settings.host, "--port", str(port)),
-            *("--certificate", str(self.folder / CERTIFICATE)),
-            *("--key", str(self.folder / CERTIFICATE_KEY)),
-            *("--upstream", self.superlink.address, "--authority", str(self.folder / AUTHORITY)),
-        ]
-        gateway = Process(
-            command,
+    def keep_gateway_up(self) -> None:
+        """Start the gateway again if it has died."""
+        if self._gateway is not None and self._gateway.status is not None:
+            self._say("The gateway has died; starting it again.")
+            self._stop_gateway()
+            self._start_gateway()
+
+    def _start_gateway(self) -> None:
+        gateway = self._gateway = Process(
+            self._gateway_command,
             name="the gateway",
             environment=self.superlink.environment,
             on_line=self._teller("gateway"),
         )
-        self._stack.callback(gateway.stop)
-        gateway.wait_until(lambda: any("Uvicorn running" in line for line in gateway.tail), 30.0)
+        gateway.wait_until(lambda: any(LISTENING in line for line in gateway.tail), GATEWAY_S)
+
+    def _stop_gateway(self) -> None:
+        if self._gateway is not None:
+            self._gateway.stop()
 
     def _start_monitor(self, port: int) -> None:
         from fedtrade.nodes.monitor import Monitor
@@ -131,8 +153,23 @@ class Server:
         self._stack.callback(monitor.stop)
         self._say(f"Monitor at http://{self.settings.monitor_host}:{monitor.port}/metrics.")
 
+    def _hear_superlink(self, line: str) -> None:
+        if ACCESS not in line:
+            self._on_line("superlink", line)
+
     def _teller(self, who: str) -> Callable[[str], None]:
         return lambda line: self._on_line(who, line)
+
+
+def gateway_command(settings: ServerSettings, port: int, upstream: str) -> list[str]:
+    """The command of the process that the outside reaches."""
+    folder = Path(settings.folder)
+    return [
+        *(sys.executable, "-m", "fedtrade.nodes.gateway"),
+        *("--host", settings.host, "--port", str(port)),
+        *("--certificate", str(folder / CERTIFICATE), "--key", str(folder / CERTIFICATE_KEY)),
+        *("--upstream", upstream, "--authority", str(folder / AUTHORITY)),
+    ]
 
 
 def prepared(settings: Settings, server: ServerSettings) -> Settings:
@@ -197,28 +234,37 @@ def run_to_its_end(
             lines.append(line)
             on_line(line)
 
-        run_id = _attempt(server, settings.model_copy(update={"resume": resume}), heard, stop)
+        chosen = settings.model_copy(update={"resume": resume})
+        run_id = _attempt(server, chosen, say, heard, stop)
         if stop():
             return
-        if server.superlink.process.status is None:
-            if server.superlink.run_status(run_id) == COMPLETED:
-                return
+        if server.superlink.process.status is not None:
+            server.restart_superlink()
+            continue
+        if server.superlink.run_status(run_id) == COMPLETED:
+            return
+        if any(TRACEBACK in line for line in lines):
             raise NodeError(reason_of(lines) or f"the run {run_id} failed; see the lines above.")
-        say("The SuperLink has died; starting it again.")
-        time.sleep(PAUSE_S)
-        server.start_superlink()
-    raise NodeError(f"the SuperLink has died {MOST_STARTS} times; see the lines above.")
+        say(f"The process of the run {run_id} has died; starting it again.")
+    raise NodeError(f"the run has been cut off {MOST_STARTS} times; see the lines above.")
 
 
-def _attempt(server: Server, settings: Settings, on_line: Callable[[str], None], stop: Stop) -> str:
+def _attempt(
+    server: Server,
+    settings: Settings,
+    say: Callable[[str], None],
+    on_line: Callable[[str], None],
+    stop: Stop,
+) -> str:
     """Submit the run once; its id, empty if the SuperLink died before."""
     link = server.superlink
 
     def is_over() -> bool:
+        server.keep_gateway_up()
         return stop() or link.process.status is not None
 
     try:
-        return submit(settings, link.environment, CONNECTION, on_line, is_over)
+        return submit(settings, link.environment, CONNECTION, on_line, is_over, say)
     except NodeError:
         if link.process.status is None:
             raise

@@ -10,7 +10,7 @@ from typing import Final
 
 from fedtrade.errors import NodeError
 from fedtrade.nodes.bundle import write_bundle
-from fedtrade.nodes.flower import tool
+from fedtrade.nodes.flower import command_line, tool
 from fedtrade.nodes.flower_commands import flwr, said
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.report.atomic import write_atomically
@@ -91,8 +91,22 @@ def submit(
     connection: str,
     on_line: Callable[[str], None] = ignore,
     is_stopped: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = ignore,
 ) -> str:
     """Submit a run and follow it to its end; its id.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        That of Flower's commands.
+    connection : str
+        Of Flower's own configuration.
+    on_line : callable
+        Called with each line of the run's log.
+    is_stopped : callable
+        Whether it shall be ended.
+    say : callable
+        Called with the command.
 
     Raises
     ------
@@ -101,6 +115,7 @@ def submit(
     """
     with TemporaryDirectory(prefix="fedtrade-run-") as folder:
         submitted = Submitted(settings, environment, connection, Path(folder), on_line)
+        say(command_line(submitted.command, {"FLWR_HOME": environment["FLWR_HOME"]}))
         try:
             while not submitted.wait(0.2) and not is_stopped():
                 pass

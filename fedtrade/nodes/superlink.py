@@ -1,25 +1,29 @@
 """A SuperLink: start it, see that it is ready, and tell it which parties there are."""
 
 import json
+import os
 import ssl
+import sys
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from fedtrade.errors import ConfigurationError, NodeError
 from fedtrade.nodes.flower import (
     CONNECTION,
+    command_line,
     environment,
     tool,
     write_connection,
 )
-from fedtrade.nodes.flower_commands import flwr, run_status
+from fedtrade.nodes.flower_commands import flwr, json_of, run_status
 from fedtrade.nodes.kits import AUTHORITY
 from fedtrade.nodes.logs import LOG_VARIABLE
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
-from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Registry
+from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Party, Registry
 from fedtrade.report.atomic import write_atomically
 
 __all__ = ["DATABASE", "STATUS", "STATUS_VARIABLE", "SuperLink"]
@@ -32,6 +36,15 @@ STATUS_VARIABLE: Final = "FEDTRADE_STATUS"
 """The environment variable in which a ServerApp finds where to write how the run stands."""
 
 READY_S: Final = 60.0
+RENEW: Final = "`fedtrade provision renew` makes a new one"
+REMEDIES: Final = {
+    "not yet valid": "set this machine's clock",
+    "not valid for": (
+        "add the name under server.hosts to consortium.yaml, and `fedtrade provision renew` makes "
+        "a new one"
+    ),
+}
+"""Of a certificate that is refused, by what is said of it."""
 
 
 class SuperLink:
@@ -45,6 +58,8 @@ class SuperLink:
         Where it listens.
     on_line : callable
         Called with each line of its output.
+    say : callable
+        Called with each of Flower's commands, as one would type it.
     log : {"text", "json"}
         How apps on this machine write their events.
 
@@ -62,9 +77,11 @@ class SuperLink:
         host: str,
         port: int,
         on_line: Callable[[str], None] = ignore,
+        say: Callable[[str], None] = ignore,
         log: Literal["text", "json"] = "text",
     ) -> None:
         self.folder, self.host, self.port, self.log = folder.absolute(), host, port, log
+        self._say = say
         for name in (AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, REGISTRY):
             if not (self.folder / name).is_file():
                 raise ConfigurationError(
@@ -72,7 +89,9 @@ class SuperLink:
                     "consortium.yaml` makes it."
                 )
         write_connection(self.home, self.address, self.authority)
+        self._has_memory = (self.folder / DATABASE).exists()
         self.command = superlink_command(self.folder, host, port)
+        say(command_line(self.command))
         self.process = Process(
             self.command, name="the SuperLink", environment=self.environment, on_line=on_line
         )
@@ -140,35 +159,40 @@ class SuperLink:
             What was done, a line each.
         """
         registry = Registry.read(self.folder / REGISTRY)
-        known, done = self._registered(), []
-        for party in registry.active:
-            if party.name not in known:
-                key = self.home / "keys" / f"{party.name}.pub"
-                write_atomically(key, f"{party.node_key}\n")
-                known[party.name] = self._register(key, party.name)
-                self._note(known)
-                done.append(f"{party.name} is registered")
-        for party in registry.parties:
-            if party.revoked and party.name in known:
-                self._flwr("supernode", "unregister", known.pop(party.name), CONNECTION)
-                self._note(known)
-                done.append(f"{party.name} is taken out")
-        return done
+        known = self._noted() if self._has_memory else {}
+        if self._has_memory and any(party.name not in known for party in registry.active):
+            known = self._known()
+        new = [party for party in registry.active if party.name not in known]
+        gone = [party for party in registry.parties if party.revoked and party.name in known]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # each starts a Python of its own
+            for party, node_id in zip(new, pool.map(self._register, new), strict=True):
+                known[party.name] = node_id
+        for party in gone:
+            self._flwr("supernode", "unregister", known.pop(party.name), CONNECTION)
+        write_atomically(self.home / REGISTERED, json.dumps(known, indent=2) + "\n")
+        return [f"{party.name} is registered" for party in new] + [
+            f"{party.name} is taken out" for party in gone
+        ]
 
-    def _register(self, key: Path, name: str) -> str:
-        """The node id that a key gets."""
-        made = ("supernode", "register", str(key), CONNECTION, "--name", name, "--format", "json")
+    def _register(self, party: Party) -> str:
+        """The node id that a party gets."""
+        key = self.home / "keys" / f"{party.name}.pub"
+        write_atomically(key, f"{party.node_key}\n")
+        made = ("supernode", "register", str(key), CONNECTION, "--name", party.name)
         return str(self._flwr(*made).get("node-id", ""))
 
-    def _registered(self) -> dict[str, str]:
-        """Node ids by party: Flower's own list has no names."""
-        path = self.home / REGISTERED
-        if not (self.folder / DATABASE).exists() or not path.exists():
+    def _noted(self) -> dict[str, str]:
+        """Node ids by party, as they were the last time; asking the SuperLink takes a second."""
+        try:
+            found = json.loads((self.home / REGISTERED).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             return {}
-        return {str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {str(name): str(node_id) for name, node_id in found.items()}
 
-    def _note(self, registered: dict[str, str]) -> None:
-        write_atomically(self.home / REGISTERED, json.dumps(registered, indent=2) + "\n")
+    def _known(self) -> dict[str, str]:
+        """Node ids by party, as the SuperLink has them."""
+        command = [sys.executable, "-m", "strategies.known_nodes", CONNECTION]
+        return json_of(command, "listing the nodes", self.environment)
 
     def stop(self) -> None:
         """Stop it and what it started."""
@@ -179,7 +203,8 @@ class SuperLink:
         return run_status(self.environment, CONNECTION, run_id)
 
     def _flwr(self, *arguments: str) -> dict[str, Any]:
-        return flwr(self.environment, *arguments)
+        self._say(command_line(["flwr", *arguments], {"FLWR_HOME": str(self.home)}))
+        return flwr(self.environment, *arguments, "--format", "json")
 
 
 def superlink_command(folder: Path, host: str, port: int) -> list[str]:
@@ -207,13 +232,10 @@ def _answers(address: str, context: ssl.SSLContext) -> bool:
     try:
         with urllib.request.urlopen(f"https://{address}/health", timeout=2.0, context=context):
             return True
-    except ssl.SSLCertVerificationError as error:
-        raise NodeError(f"the server's certificate is refused: {error.verify_message}.") from None
     except OSError as error:
-        reason = getattr(error, "reason", None)
+        reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
-            raise NodeError(
-                f"the server's certificate is refused: {reason.verify_message}; "
-                "`fedtrade provision renew` makes a new one."
-            ) from None
+            words = reason.verify_message.rstrip(".")
+            remedy = next((text for sign, text in REMEDIES.items() if sign in words), RENEW)
+            raise NodeError(f"the server's certificate is refused: {words}; {remedy}.") from None
         return False
