@@ -24,7 +24,7 @@ PATHS: Final = (
     "state",
     "data.path",
 )
-"""Keys of a kit's settings that are relative to its folder."""
+"""Keys that are paths; those in a kit's settings are relative to its folder."""
 
 PLAIN: Final = re.compile(r"[A-Za-z0-9_./:+-]+")
 
@@ -45,7 +45,7 @@ def client_settings(arguments: Sequence[str]) -> ClientSettings:
     values = composed_values(
         "client", [*own, *others], all_keys="`fedtrade client --plan` prints every setting."
     )
-    return ClientSettings.from_mapping(values)
+    return ClientSettings.from_mapping(_with_absolute_paths(values))
 
 
 def server_settings(arguments: Sequence[str]) -> tuple[Settings, ServerSettings]:
@@ -78,6 +78,18 @@ def _kit_overrides(kit: Path) -> Iterator[str]:
         if key in PATHS and isinstance(value, str):
             value = str((kit / value).absolute())
         yield f"{key}={_text(value)}"
+
+
+def _with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Paths stay right wherever the node's processes run."""
+    for key in PATHS:
+        *heads, last = key.split(".")
+        place: Any = values
+        for head in heads:
+            place = place.get(head) if isinstance(place, dict) else None
+        if isinstance(place, dict) and isinstance(place.get(last), str):
+            place[last] = str(Path(place[last]).absolute())
+    return values
 
 
 def _flat(values: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
