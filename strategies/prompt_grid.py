@@ -7,6 +7,7 @@ about but not which node. And a node that was lost a moment ago looks as if it w
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import WARNING
@@ -21,6 +22,7 @@ from flwr.supercore import log
 from flwr.supercore.run import RunNotRunningException
 
 from fedtrade.errors import NodeError
+from strategies.background import in_background
 from strategies.metered_grid import payload_bytes
 from strategies.passing_grid import PassingGrid
 
@@ -34,6 +36,7 @@ PUSHED_AT_ONCE: Final = 1000
 PUSHED_BYTES: Final = 16 * 2**20
 GIVE_UP_S: Final = 30.0
 """A SuperLink that cannot be reached for so long is dead; Flower would try for ever."""
+LAST_LOOK_S: Final = 1.0
 NOT_SENT: Final = 1000
 """An error code of our own, beyond Flower's."""
 TOO_LATE: Final = (ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE)
@@ -101,7 +104,9 @@ class PromptGrid(PassingGrid):
         self._n_unsent = 0
         self._late: set[int] = set()
         self._overdue: set[str] = set()
+        self._stuck: list[Future[list[Message]]] = []
         invoker = getattr(grid, "_retry_invoker", None)  # of Flower's grid of real nodes
+        self._may_block = invoker is not None
         if invoker is not None:
             invoker.max_time = GIVE_UP_S
 
@@ -142,15 +147,7 @@ class PromptGrid(PassingGrid):
         NodeError
             As `push_messages`.
         """
-        wanted = list(message_ids)
-        unsent = [self._unsent.pop(i) for i in wanted if i in self._unsent]
-        replied = {reply.metadata.reply_to_message_id for reply in unsent}
-        sent = [message_id for message_id in wanted if message_id not in replied]
-        if not sent:
-            return unsent
-        with _one_sentence():
-            replies = list(self._grid.pull_messages(sent))
-        return [*unsent, *map(self._attributed, replies)]
+        return self._pull(list(message_ids), None)
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -164,10 +161,10 @@ class PromptGrid(PassingGrid):
         exchange = self._begin(self.push_messages(messages), timeout_s)
         del messages
         while True:
-            self._look_for_overdue()
+            self._look_for_overdue(exchange.deadline)
             n_before = len(exchange.waiting)
             for batch in _cut(list(exchange.waiting), BATCH):
-                for reply in self.pull_messages(batch):
+                for reply in self._pull(batch, exchange.deadline):
                     self._note(reply, exchange)
                     yield reply
             if exchange.is_over(self._late):
@@ -227,6 +224,37 @@ class PromptGrid(PassingGrid):
         n_enough = self._n_quorum(len(training)) if self._n_quorum and training else None
         return _Exchange(waiting, frozenset(training), n_enough, deadline)
 
+    def _pull(self, wanted: list[str], deadline: float | None) -> list[Message]:
+        """See `pull_messages`; nothing where that does not come back in time."""
+        unsent = [self._unsent.pop(i) for i in wanted if i in self._unsent]
+        replied = {reply.metadata.reply_to_message_id for reply in unsent}
+        sent = [message_id for message_id in wanted if message_id not in replied]
+        if not sent:
+            return unsent
+        with _one_sentence():
+            replies = self._pull_within(sent, deadline)
+        return [*unsent, *map(self._attributed, replies)]
+
+    def _pull_within(self, sent: list[str], deadline: float | None) -> list[Message]:
+        """What Flower's grid has.
+
+        It would wait minutes for the rest of a reply whose sender died while it sent it.
+        """
+
+        def pull() -> list[Message]:
+            return list(self._grid.pull_messages(sent))
+
+        if deadline is None or not self._may_block:
+            return pull()
+        future = in_background(pull)
+        try:
+            return future.result(max(deadline - time.monotonic(), LAST_LOOK_S))
+        except TimeoutError:
+            if future.done():
+                raise
+            self._stuck.append(future)
+            return []
+
     def _note(self, reply: Message, exchange: _Exchange) -> None:
         message_id, node = reply.metadata.reply_to_message_id, reply.metadata.src_node_id
         exchange.waiting.pop(message_id, None)
@@ -237,18 +265,28 @@ class PromptGrid(PassingGrid):
         else:  # or the SuperLink knows that it is gone, and says so whenever it is asked
             self._late.discard(node)
 
-    def _look_for_overdue(self) -> None:
+    def _look_for_overdue(self, deadline: float | None) -> None:
         """Welcome nodes back whose replies came late; the replies are of no use any more."""
+        done = [future for future in self._stuck if future.done()]
+        self._stuck = [future for future in self._stuck if future not in done]
+        with _one_sentence():
+            came = [reply for future in done for reply in future.result()]
+        for reply in came:
+            self._welcome(self._attributed(reply))
         now = time.time()
         for message_id in list(self._overdue):
-            if self._asked[message_id].until < now:
+            asked = self._asked.get(message_id)
+            if asked is None or asked.until < now:
                 self._overdue.discard(message_id)
-                del self._asked[message_id]
+                self._asked.pop(message_id, None)
         for batch in _cut(sorted(self._overdue), BATCH):
-            for reply in self.pull_messages(batch):
+            for reply in self._pull(batch, deadline):
                 self._overdue.discard(reply.metadata.reply_to_message_id)
-                if reply.has_content() or reply.error.code not in TOO_LATE:
-                    self._late.discard(reply.metadata.src_node_id)
+                self._welcome(reply)
+
+    def _welcome(self, reply: Message) -> None:
+        if reply.has_content() or reply.error.code not in TOO_LATE:
+            self._late.discard(reply.metadata.src_node_id)
 
     def _attributed(self, reply: Message) -> Message:
         """The reply, as one of the node that was asked."""

@@ -7,6 +7,7 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
+from flwr.supercore.retry import RetryInvoker, constant
 from flwr.supercore.run import Run, RunNotRunningException
 from flwr.superlink.grid.http_grid import HttpGrid
 
@@ -105,7 +106,9 @@ def test_a_message_that_cannot_be_sent_is_answered_with_an_error(link: Link) -> 
     grid = PromptGrid(link.grid)
     replies = {r.metadata.src_node_id: r for r in grid.send_and_receive(messages, timeout=LONG_S)}
     assert sorted(replies) == sorted(nodes)
-    assert "could not be sent to it: the server has no such node" in replies[12345].error.reason
+    assert "could not be sent to it: the server has no such node" in str(
+        replies[12345].error.reason
+    )
     assert not any(replies[node].has_error() for node in link.nodes[:2])
 
 
@@ -227,7 +230,7 @@ def test_what_is_too_large_together_is_sent_alone_and_what_is_too_large_alone_no
         messages = [Message(content(n), k, MessageType.TRAIN, ttl=LONG_S) for k, n in sizes]
         replies = {r.metadata.src_node_id: r for r in grid.send_and_receive(messages)}
     assert [replies[node].has_error() for node in nodes] == [False, False, True]
-    assert "2,002 bytes could not be sent" in replies[nodes[2]].error.reason
+    assert "2,002 bytes could not be sent" in str(replies[nodes[2]].error.reason)
 
 
 def test_messages_are_sent_in_pieces_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +263,54 @@ def test_what_makes_its_messages_on_the_way_may_change_them() -> None:
     assert {r.metadata.src_node_id: r.content["r"]["x"] for r in replies} == {
         node: k for k, node in enumerate(nodes)
     }
+
+
+# --- a node that dies while it sends -------------------------------------------------------------
+
+
+class Blocking(PassingGrid):
+    """Takes long for a reply that has begun to come, as Flower's grid of real nodes does."""
+
+    _retry_invoker = RetryInvoker(
+        wait_gen_factory=lambda: constant(1.0),
+        recoverable_exceptions=Exception,
+        max_tries=1,
+        max_time=None,
+    )
+    blocks_s = 0.0
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        replies = list(super().pull_messages(message_ids))
+        if replies:
+            time.sleep(self.blocks_s)
+        return replies
+
+
+def test_a_reply_that_never_comes_to_its_end_costs_one_timeout(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt_grid, "LAST_LOOK_S", 0.1)
+    inner = Blocking(link.grid)
+    grid = PromptGrid(inner)
+    inner.blocks_s = 3.0 * TIMEOUT_S
+    said, took_s = ask(link, grid)
+    assert said == {}
+    assert took_s < 2.0 * TIMEOUT_S
+    assert grid.late == set(link.nodes)
+    inner.blocks_s = 0.0
+    time.sleep(3.0 * TIMEOUT_S)
+    said, took_s = ask(link, grid)
+    assert said == {0: "", 1: "", 2: ""}
+    assert took_s < SOON_S
+
+
+def test_what_goes_wrong_in_the_background_is_told(link: Link) -> None:
+    class Broken(Blocking):
+        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+            raise RunNotRunningException
+
+    with pytest.raises(NodeError, match="says that this run is over"):
+        ask(link, PromptGrid(Broken(link.grid)))
 
 
 # --- a server that is gone ----------------------------------------------------------------------
