@@ -54,10 +54,8 @@ def ask(
     replies = list(grid.send_and_receive(messages, timeout=timeout_s))
     took_s = time.monotonic() - began
     said = {
-        link.nodes.index(reply.metadata.src_node_id): reply.error.reason
-        if reply.has_error()
-        else ""
-        for reply in replies
+        link.nodes.index(r.metadata.src_node_id): str(r.error.reason) if r.has_error() else ""
+        for r in replies
     }
     assert len(said) == len(replies)
     return said, took_s
