@@ -22,6 +22,7 @@ from flwr.supercore import log
 from flwr.supercore.run import RunNotRunningException
 
 from fedtrade.errors import NodeError
+from fedtrade.nodes.pull_sooner import pull_sooner
 from strategies.background import in_background
 from strategies.metered_grid import payload_bytes
 from strategies.passing_grid import PassingGrid
@@ -104,6 +105,7 @@ class PromptGrid(PassingGrid):
         self._n_unsent = 0
         self._late: set[int] = set()
         self._overdue: set[str] = set()
+        pull_sooner()
         self._stuck: list[Future[list[Message]]] = []
         invoker = getattr(grid, "_retry_invoker", None)  # of Flower's grid of real nodes
         self._may_block = invoker is not None

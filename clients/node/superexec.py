@@ -39,6 +39,7 @@ from flwr.supernode.runtime import run_clientapp
 
 from clients.node.pinned import lacks, replace
 from fedtrade.nodes.process import tether
+from fedtrade.nodes.pull_sooner import pull_sooner
 
 __all__ = ["ForkingExecutor", "main"]
 
@@ -93,6 +94,7 @@ def main() -> None:
             )
         flower_superexec()
         return
+    pull_sooner()
     _load(LIBRARIES, OWN, own.code)
     reader, writer = os.pipe()
     superexec = os.fork()

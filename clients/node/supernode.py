@@ -23,6 +23,7 @@ from flwr.supernode import start_client_internal
 from flwr.supernode.cli import flower_supernode
 
 from clients.node.pinned import lacks, replace
+from fedtrade.nodes.pull_sooner import pull_sooner
 
 __all__ = ["main", "shorten_pauses"]
 
@@ -43,6 +44,7 @@ def shorten_pauses(poll_s: float) -> str:
     def sleep(seconds: float) -> None:
         time.sleep(poll_s if seconds >= LONGEST_FLOWER_PAUSE_S else min(seconds, REPLY_POLL_S))
 
+    pull_sooner()
     replace(start_client_internal, time=SimpleNamespace(sleep=sleep))
     replace(http_retry, MAX_RETRY_DELAY=RETRY_S)
     return ""
