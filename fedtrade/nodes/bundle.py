@@ -8,12 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
-from fedtrade.errors import NodeError
+from fedtrade.errors import NodeError, OutputError
 
 __all__ = ["MOST_BYTES", "PACKAGES", "write_bundle"]
 
 PACKAGES: Final = ("fedtrade", "strategies", "clients", "conf")
-KINDS: Final = (".py", ".yaml")
+CODE: Final = "*.py"
+SETTINGS: Final = {"conf": ("*.yaml",)}
+"""Files besides code, by package."""
+
 MOST_BYTES: Final = 10 * 1024 * 1024
 """Flower takes no bundle that is larger, packed."""
 
@@ -50,18 +53,30 @@ def write_bundle(folder: Path, packages: tuple[str, ...] = PACKAGES) -> Path:
     ------
     NodeError
         If a package is not installed, or the bundle is larger than Flower takes.
+    OutputError
+        If it cannot be written.
     """
-    for package in packages:
-        source = _place(package)
-        for path in sorted(source.rglob("*")):
-            if path.suffix in KINDS and path.is_file():
-                target = folder / package / path.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-    text = PYPROJECT.format(version=version("fedtrade"))
-    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
-    _check_size(folder)
+    try:
+        for package in packages:
+            _copy(_place(package), folder / package, (CODE, *SETTINGS.get(package, ())))
+        text = PYPROJECT.format(version=version("fedtrade"))
+        (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+        _check_size(folder)
+    except OSError as error:
+        raise OutputError(
+            f"the bundle cannot be written to {folder} ({error.strerror}); free some space, or "
+            "choose another folder."
+        ) from None
     return folder
+
+
+def _copy(source: Path, target: Path, kinds: tuple[str, ...]) -> None:
+    """Copy files of some kinds; a link may lead anywhere and is left out."""
+    for path in (found for kind in kinds for found in source.rglob(kind)):
+        if path.is_file() and not path.is_symlink():
+            copied = target / path.relative_to(source)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copied)
 
 
 def _place(package: str) -> Path:
