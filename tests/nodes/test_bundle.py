@@ -63,7 +63,7 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be written to .*file"):
+    with pytest.raises(OutputError, match=r"cannot be written to .*file"):
         write_bundle(tmp_path / "file")
 
 
