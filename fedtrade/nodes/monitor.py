@@ -27,9 +27,9 @@ __all__ = ["Monitor", "read_status"]
 WAITING: Final = "waiting"
 STATES: Final = (WAITING, "running", "finished", "failed")
 GAUGES: Final = {
-    "episode_number": ("episode", "number", "Episode that is being run, from 0."),
+    "episode_number": ("episode", "number", "Episode that is being run, from 1."),
     "episodes": ("episode", "of", "Episodes of the run."),
-    "round_number": ("round", "number", "Round of the episode, from 1."),
+    "round_number": ("round", "number", "Last finished round of the episode."),
     "rounds_planned": ("round", "of", "Rounds of an episode."),
     "last_round_seconds": ("last_round", "seconds", "Duration of the last round."),
     "last_round_replies": ("last_round", "n_replies", "Usable replies of the last round."),

@@ -43,6 +43,8 @@ def run(command: str, folder: Path) -> None:
         "extending.md",
         "robustness/attacks.md",
         "arena.md",
+        "nodes/index.md",
+        "nodes/provisioning.md",
         "secure/groups.md",
         "secure/index.md",
         "secure/statistics.md",
