@@ -4,6 +4,7 @@ It is the same in one process, on Flower's simulation runtime and on real nodes.
 it needs is in the run config's `settings`, one JSON string; empty stands for the defaults.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fedtrade.components import build
 from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.market.bar_time import usual_bar
+from fedtrade.nodes.process import tether
 from fedtrade.outcome import EpisodeOutcome, RoundLog
 from fedtrade.report import Progress
 from fedtrade.report.assemble import assemble
@@ -34,7 +36,7 @@ from strategies.preconditions import check_data, check_strategy
 from strategies.prompt_grid import PromptGrid
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
-from strategies.status import RunStatus
+from strategies.status import STATUS_VARIABLE, RunStatus
 from strategies.trust import TrustMode, trust_mode
 
 __all__ = ["app"]
@@ -45,6 +47,8 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the settings in the run config and write results, report and model to `out`."""
+    if STATUS_VARIABLE in os.environ:
+        tether()  # Flower's own watch of its parent does not interrupt a wait
     with RunStatus.of_environment(context.run_id) as status:
         run(grid, resolve(str(context.run_config.get("settings", ""))), status)
 

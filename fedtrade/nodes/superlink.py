@@ -170,6 +170,7 @@ class SuperLink:
         for party in gone:
             self._flwr("supernode", "unregister", known.pop(party.name), CONNECTION)
         write_atomically(self.home / REGISTERED, json.dumps(known, indent=2) + "\n")
+        self._has_memory = True
         return [f"{party.name} is registered" for party in new] + [
             f"{party.name} is taken out" for party in gone
         ]

@@ -89,8 +89,8 @@ _KNOWN: Final[tuple[tuple[str, str, Course], ...]] = (
     ),
     (
         r"address already in use|Errno 98",
-        "{name}: the port {port} of the node's own interface is taken; choose another with "
-        "port=PORT, or 0 for a free one.",
+        "{name}: the port of the node's own interface is taken; choose another with port=PORT, or "
+        "0 for a free one.",
         "passing",
     ),
     (

@@ -1,0 +1,172 @@
+"""The commands `fedtrade ...` as processes, and a consortium for them to run in."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fedtrade.nodes.consortium import Consortium
+from fedtrade.nodes.flower import environment
+from fedtrade.nodes.ports import free_port
+from fedtrade.nodes.process import Process
+from fedtrade.nodes.provision import provision
+from tests.conftest import make_market
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).parents[2]
+
+
+class Command:
+    """One `fedtrade` command that runs, and what it has said."""
+
+    def __init__(self, *arguments: str, home: Path) -> None:
+        self.lines: list[str] = []
+        # What an earlier test runner has set would reach the processes under test.
+        variables = environment(home, PYTHONPATH=str(ROOT), COLUMNS="100")
+        self.process = Process(
+            [sys.executable, "-m", "fedtrade.cli", *arguments],
+            name=f"fedtrade {arguments[0]}",
+            environment=variables,
+            on_line=self.lines.append,
+        )
+
+    def wait_for(self, text: str, timeout_s: float = 60.0, *, since: int = 0) -> str:
+        """The first line behind `since` with a text in it; waits for it to come."""
+        end = time.monotonic() + timeout_s
+        while True:
+            found = next((line for line in self.lines[since:] if text in line), None)
+            if found is not None:
+                return found
+            assert self.process.status is None, self.said
+            assert time.monotonic() < end, f"{text!r} was not said in time: {self.said}"
+            time.sleep(0.05)
+
+    def wait(self, timeout_s: float = 60.0) -> int:
+        """Its exit status."""
+        status = self.process.wait(timeout_s)
+        assert status is not None, self.said
+        return status
+
+    def pids(self, name: str) -> list[int]:
+        """Processes below it whose command has a text in it."""
+        return [pid for pid in below(self.process.pid) if name in command_of(pid)]
+
+    @property
+    def said(self) -> str:
+        return "\n".join(self.lines[-40:])
+
+
+@dataclass(frozen=True)
+class Place:
+    """A provisioned consortium in a folder, and how its commands are called."""
+
+    folder: Path
+    names: tuple[str, ...]
+    port: int
+
+    @property
+    def consortium(self) -> Path:
+        return self.folder / "consortium"
+
+    @property
+    def server_folder(self) -> Path:
+        return self.consortium / "server"
+
+    @contextmanager
+    def server(self, *overrides: str) -> Iterator[Command]:
+        yield from _running(
+            self,
+            "server",
+            f"server.folder={self.server_folder}",
+            f"server.host={HOST}",
+            f"server.port={self.port}",
+            "server.monitor_port=null",
+            *overrides,
+        )
+
+    @contextmanager
+    def client(self, name: str, *overrides: str) -> Iterator[Command]:
+        yield from _running(
+            self,
+            "client",
+            f"kit={self.consortium / 'kits' / name}",
+            f"data.path={self.folder / name}.csv",
+            "allow.modes=[plain,masked]",
+            "allow.scores=by_participant",
+            *overrides,
+        )
+
+
+def make_place(folder: Path, names: Sequence[str], n_bars: int = 200) -> Place:
+    """Provision a consortium on loopback, whose participants have an asset each."""
+    port = free_port(HOST, 0, "port")
+    members = [{"name": name} for name in names]
+    server = {"address": f"{HOST}:{port}"}
+    consortium = Consortium.from_mapping(
+        {"name": "test", "server": server, "participants": members}
+    )
+    provision(consortium, folder / "consortium")
+    panel = make_market(n_bars=n_bars, n_assets=len(names))
+    for k, name in enumerate(names):
+        frame = pd.DataFrame({"date": panel.bars, panel.assets[k]: panel.close[:, k]})
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    return Place(folder, tuple(names), port)
+
+
+def _running(place: Place, *arguments: str) -> Iterator[Command]:
+    command = Command(*arguments, home=place.folder / "home")
+    try:
+        yield command
+    finally:
+        pids = below(command.process.pid)
+        command.process.send(signal.SIGTERM)
+        command.process.wait(30.0)
+        command.process.kill()
+        end_all(pids)
+
+
+def below(pid: int) -> list[int]:
+    """All descendants of a process."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, new = [], [pid]
+    while new:
+        new = [child for parent in new for child in children.get(parent, [])]
+        found += new
+    return found
+
+
+def command_of(pid: int) -> str:
+    """Its command line, empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def wait_until_gone(pids: Sequence[int], timeout_s: float = 30.0) -> None:
+    """Wait until processes have ended."""
+    end = time.monotonic() + timeout_s
+    while left := {pid: command_of(pid) for pid in pids if command_of(pid)}:
+        assert time.monotonic() < end, f"left behind: {left}"
+        time.sleep(0.1)
+
+
+def end_all(pids: Sequence[int]) -> None:
+    """End processes that a failed test has left."""
+    for pid in pids:
+        if any(word in command_of(pid) for word in ("fedtrade", "flower", "flwr", "clients.node")):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
