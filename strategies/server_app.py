@@ -4,9 +4,10 @@ It is the same in one process, on Flower's simulation runtime and on real nodes.
 it needs is in the run config's `settings`, one JSON string; empty stands for the defaults.
 """
 
-import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from flwr.app import Context
@@ -36,10 +37,13 @@ from strategies.preconditions import check_data, check_strategy
 from strategies.prompt_grid import PromptGrid
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
-from strategies.status import STATUS_VARIABLE, RunStatus
+from strategies.status import RunStatus
 from strategies.trust import TrustMode, trust_mode
 
 __all__ = ["app"]
+
+PROCESS: Final = "flwr-serverapp"
+"""What Flower starts for a ServerApp on real nodes."""
 
 app = ServerApp()
 
@@ -47,7 +51,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the settings in the run config and write results, report and model to `out`."""
-    if STATUS_VARIABLE in os.environ:
+    if Path(sys.argv[0]).name == PROCESS:
         tether()  # Flower's own watch of its parent does not interrupt a wait
     with RunStatus.of_environment(context.run_id) as status:
         run(grid, resolve(str(context.run_config.get("settings", ""))), status)
