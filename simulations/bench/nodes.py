@@ -153,7 +153,8 @@ def _rounds(consortium: LocalConsortium, settings: Settings, case: str) -> list[
         whole_s = time.perf_counter() - began
         status = consortium.superlink.run_status(run_id)
         if status != COMPLETED:
-            raise FedtradeError(f"the run of {case} ended as {status}: {reason_of(consortium.said)}")
+            reason = reason_of(consortium.said)
+            raise FedtradeError(f"the run of {case} ended as {status}: {reason}")
         rounds = read_results(Path(folder) / "results.json").rounds
         seconds = [log.seconds or 0.0 for log in rounds if log.round > 1]
     return [
