@@ -225,10 +225,22 @@ def run(
     OVERRIDES are those of `fedtrade simulate`. The results are written where the SuperLink runs.
     """
     from conf.launch import runs_of
-    from fedtrade.nodes.runtime import run_on
+    from fedtrade.nodes.launch import launch_run
 
     for settings in runs_of([*(overrides or []), *context.args]):
-        run_on(settings, on)
+        launch_run(settings, on)
+
+
+@app.command()
+def bundle(
+    folder: Annotated[Path, typer.Argument(help="Where to; it must not be there yet.")],
+) -> None:
+    """Write the app's folder for Flower's own command: `flwr run FOLDER CONNECTION`."""
+    from fedtrade.nodes.bundle import write_bundle
+
+    if folder.exists():
+        raise ConfigurationError(f"{folder} is there already; choose another folder.")
+    print(f"{write_bundle(folder)}: flwr run {shlex.quote(str(folder))} CONNECTION --stream")
 
 
 @app.command(context_settings=PASS_ON)

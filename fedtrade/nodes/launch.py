@@ -10,14 +10,16 @@ from fedtrade.nodes.lock import held
 from fedtrade.nodes.logs import Log
 from fedtrade.nodes.private_files import make_private_folder
 from fedtrade.nodes.provision import KITS_FOLDER, Provisioned
+from fedtrade.nodes.runtime import run_on
 from fedtrade.nodes.server import Server, prepared, run_to_its_end
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
 from fedtrade.nodes.signals import stopping
 from fedtrade.nodes.superlink import SuperLink
 from fedtrade.nodes.supernode import SuperNode
+from fedtrade.report.outputs import RESULTS
 from fedtrade.settings import Settings
 
-__all__ = ["launch_client", "launch_server", "print_provisioned"]
+__all__ = ["launch_client", "launch_run", "launch_server", "print_provisioned"]
 
 PAUSE_S = 0.2
 USER_ERROR = 2
@@ -70,6 +72,22 @@ def launch_client(settings: ClientSettings) -> None:
         log.say("Stopped.")
 
 
+def launch_run(settings: Settings, connection: str) -> None:
+    """Submit a run to a SuperLink that is there; print its results if they are on this machine.
+
+    Raises
+    ------
+    FedtradeError
+        If it cannot be submitted, or fails.
+    """
+    results = Path(settings.out) / RESULTS
+    before = results.stat().st_mtime_ns if results.exists() else None
+    run_on(settings, connection)
+    is_here = results.exists() and results.stat().st_mtime_ns != before
+    if is_here and settings.progress != "none":
+        _print_results(Path(settings.out))
+
+
 def print_provisioned(made: Provisioned) -> None:
     """A table of what became of each party."""
     from rich.console import Console
@@ -106,5 +124,5 @@ def _how_to_submit(link: SuperLink) -> str:
 def _print_results(out: Path) -> None:
     from fedtrade.report import print_results, read_results
 
-    print_results(read_results(out / "results.json"))
+    print_results(read_results(out / RESULTS))
     print(f"Report: {out / 'report.html'}")

@@ -25,14 +25,12 @@ ROOT = Path(__file__).parents[2]
 class Command:
     """One `fedtrade` command that runs, and what it has said."""
 
-    def __init__(self, *arguments: str, home: Path) -> None:
+    def __init__(self, *arguments: str, home: Path, **variables: str) -> None:
         self.lines: list[str] = []
-        # What an earlier test runner has set would reach the processes under test.
-        variables = environment(home, PYTHONPATH=str(ROOT), COLUMNS="100")
         self.process = Process(
             [sys.executable, "-m", "fedtrade.cli", *arguments],
             name=f"fedtrade {arguments[0]}",
-            environment=variables,
+            environment=environment(home, PYTHONPATH=str(ROOT), COLUMNS="100", **variables),
             on_line=self.lines.append,
         )
 
