@@ -99,6 +99,7 @@ class Server:
         )
         try:
             self.superlink.wait_until_ready()
+            self.superlink.end_earlier_runs()
             for line in self.superlink.register():
                 self._say(f"{line}.")
         except BaseException:

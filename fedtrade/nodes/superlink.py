@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -36,6 +37,8 @@ STATUS_VARIABLE: Final = "FEDTRADE_STATUS"
 """The environment variable in which a ServerApp finds where to write how the run stands."""
 
 READY_S: Final = 60.0
+MOST_RUNS: Final = 20
+FINISHED: Final = "finished"
 RENEW: Final = "`fedtrade provision renew` makes a new one"
 REMEDIES: Final = {
     "not yet valid": "set this machine's clock",
@@ -149,6 +152,20 @@ class SuperLink:
             return _answers(self.address, context)
         except (NodeError, OSError):
             return False
+
+    def end_earlier_runs(self) -> None:
+        """End the runs that an earlier SuperLink has left.
+
+        Their ServerApps died with it. Flower finds that out after a minute, in which nodes wait for
+        the rest of messages that will never come.
+        """
+        if not self._has_memory:
+            return
+        runs = self._flwr("list", CONNECTION, "--limit", str(MOST_RUNS)).get("runs") or []
+        for run in runs:
+            if not str(run["status"]).startswith(FINISHED):
+                with suppress(NodeError):  # it may have come to its end meanwhile
+                    self._flwr("stop", str(run["run-id"]), CONNECTION)
 
     def register(self) -> list[str]:
         """Make the SuperLink know the parties of the register, and forget those revoked.
