@@ -83,7 +83,9 @@ def finished(consortium: LocalConsortium, lines: Lines, chosen: Settings) -> Non
     assert status == COMPLETED, lines.of("run")[-20:]
 
 
-@pytest.mark.parametrize("mode", ["plain", "masked", "encrypted"])
+@pytest.mark.parametrize(
+    "mode", ["plain", "masked", pytest.param("encrypted", marks=pytest.mark.slow)]
+)
 def test_every_trust_mode_gives_the_model_of_a_run_in_process(
     consortium: LocalConsortium, lines: Lines, tmp_path: Path, mode: str
 ) -> None:
