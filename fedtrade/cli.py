@@ -348,8 +348,9 @@ def provision_renew(
     from fedtrade.nodes.consortium import Consortium
     from fedtrade.nodes.provision import renew
 
-    renew(Consortium.read(file), folder)
-    print(f"{folder / 'server' / 'server.crt'} is new; start the server again.")
+    until = renew(Consortium.read(file), folder)
+    certificate = folder / "server" / "server.crt"
+    print(f"{certificate} is new, valid until {until:%Y-%m-%d}; start the server again.")
 
 
 @provision.command("keys")
@@ -357,7 +358,7 @@ def provision_keys(
     folder: Annotated[Path, typer.Argument(help="Where to put them.")] = Path(),
 ) -> None:
     """Make a party's keys on its own machine, and print what consortium.yaml wants of them."""
-    from fedtrade.nodes.provision import make_keys
+    from fedtrade.nodes.kits import make_keys
 
     node_key, identity = make_keys(folder)
     print(f"node_key: {node_key}\nidentity: {identity}")

@@ -2,13 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from fedtrade.errors import ConfigurationError
+from fedtrade.nodes.certificates import (
+    identity_public,
+    make_identity_key,
+    make_node_key,
+    node_public,
+)
 from fedtrade.nodes.private_files import check_private, make_private_folder, write_private
 from fedtrade.nodes.registry import Registry
 from fedtrade.report.atomic import write_atomically
@@ -23,6 +29,8 @@ __all__ = [
     "NODE_PUBLIC",
     "SETTINGS",
     "check_kit",
+    "make_keys",
+    "public_keys",
     "write_identities",
     "write_kit",
     "write_manifest",
@@ -37,7 +45,12 @@ IDENTITIES_ENCRYPTED: Final = "identities-encrypted.json"
 SETTINGS: Final = "client.yaml"
 README: Final = "README.txt"
 MANIFEST: Final = "MANIFEST.sha256"
-PRIVATE: Final = (NODE_KEY, IDENTITY_KEY)
+MAKERS: Final[Mapping[str, Callable[[], bytes]]] = {
+    NODE_KEY: make_node_key,
+    IDENTITY_KEY: make_identity_key,
+}
+"""Of private keys, by their file."""
+
 LISTED: Final = (
     AUTHORITY,
     NODE_KEY,
@@ -57,9 +70,9 @@ def write_kit(
     authority: bytes,
     registry: Registry,
     node_public: str,
-    private_keys: Mapping[str, bytes],
+    brings_keys: bool,
 ) -> None:
-    """Write a party's kit; a private key that is there already stays as it is.
+    """Write what is public of a party's kit, and its manifest; private keys stay as they are.
 
     Parameters
     ----------
@@ -71,19 +84,59 @@ def write_kit(
         Whose public identity keys the kit has.
     node_public : str
         A line of OpenSSH.
-    private_keys : mapping of str to bytes
-        By file; empty for a party that makes its own.
+    brings_keys : bool
+        Whether the party puts its own private keys in.
     """
     make_private_folder(folder)
-    for name, key in private_keys.items():
-        if not (folder / name).exists():
-            write_private(folder / name, key)
     write_atomically(folder / AUTHORITY, authority)
     write_atomically(folder / NODE_PUBLIC, f"{node_public}\n")
     write_identities(folder, registry)
     write_atomically(folder / SETTINGS, _settings_text(settings))
-    write_atomically(folder / README, _readme(settings, brings_keys=not private_keys))
+    write_atomically(folder / README, _readme(settings, brings_keys=brings_keys))
     write_manifest(folder)
+
+
+def make_keys(folder: Path) -> tuple[str, str]:
+    """Make what is missing of a party's private keys; the public ones, the node's and identity.
+
+    Keys that are there stay.
+
+    Raises
+    ------
+    ConfigurationError
+        If one that is there is none, or others may read it.
+    OutputError
+        If one cannot be written.
+    """
+    make_private_folder(folder)
+    for name, make in MAKERS.items():
+        if not (folder / name).exists():
+            write_private(folder / name, make())
+        check_private(folder / name)
+    node, identity = public_keys(folder)
+    write_atomically(folder / NODE_PUBLIC, f"{node}\n")
+    return node, identity
+
+
+def public_keys(folder: Path) -> tuple[str, str]:
+    """The public keys, the node's and identity, that belong to the private ones in a folder.
+
+    Raises
+    ------
+    ConfigurationError
+        If a private one is not there, or is none.
+    """
+    found = []
+    for name, public in ((NODE_KEY, node_public), (IDENTITY_KEY, identity_public)):
+        try:
+            found.append(public((folder / name).read_bytes()))
+        except OSError as error:
+            raise ConfigurationError(
+                f"the private key {folder / name} cannot be read: {error.strerror}."
+            ) from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{folder / name}: {error}") from None
+    return found[0], found[1]
 
 
 def write_manifest(folder: Path) -> None:
@@ -93,12 +146,12 @@ def write_manifest(folder: Path) -> None:
 
 
 def check_kit(folder: Path) -> None:
-    """Check that a kit is whole and that its private keys are private.
+    """Check that a kit is whole, and that its private keys are private and the registered ones.
 
     Raises
     ------
     ConfigurationError
-        Naming the file that is missing, differs, or may be read by others.
+        Naming the file that is missing, differs, may be read by others, or is another party's.
     """
     try:
         lines = (folder / MANIFEST).read_text(encoding="utf-8").splitlines()
@@ -109,7 +162,7 @@ def check_kit(folder: Path) -> None:
         ) from None
     pairs = (line.split("  ", 1) for line in lines if "  " in line)
     listed = {name: digest for digest, name in pairs}
-    for name in (AUTHORITY, SETTINGS, IDENTITIES):
+    for name in (AUTHORITY, NODE_PUBLIC, SETTINGS, IDENTITIES):
         if name not in listed:
             raise ConfigurationError(
                 f"kit={folder}: the manifest lists no {name}; ask for a new kit."
@@ -122,8 +175,9 @@ def check_kit(folder: Path) -> None:
                 f"kit={folder}: {name} is not the file that the manifest lists; ask for a new "
                 "kit, or put your own settings on the command line."
             )
-    for name in PRIVATE:
+    for name in MAKERS:
         check_private(folder / name)
+    _check_keys(folder)
 
 
 def write_identities(folder: Path, registry: Registry) -> None:
@@ -134,6 +188,30 @@ def write_identities(folder: Path, registry: Registry) -> None:
     if holders:
         last = {holders[-1].number: holders[-1].identity}
         write_atomically(folder / IDENTITIES_ENCRYPTED, _listed(participants | last))
+    elif (folder / IDENTITIES_ENCRYPTED).exists():  # of a key holder that was taken out
+        write_atomically(folder / IDENTITIES_ENCRYPTED, _listed({}))
+
+
+def _check_keys(folder: Path) -> None:
+    node, identity = public_keys(folder)
+    if (folder / NODE_PUBLIC).read_text(encoding="utf-8").split() != node.split():
+        raise ConfigurationError(
+            f"kit={folder}: {NODE_KEY} does not belong to {NODE_PUBLIC}, the key that is "
+            "registered; put the key there that was made with it, or ask for a new kit."
+        )
+    lists = [folder / name for name in (IDENTITIES, IDENTITIES_ENCRYPTED)]
+    try:
+        known = [json.loads(path.read_text(encoding="utf-8")) for path in lists if path.exists()]
+        is_known = any(identity in keys.values() for keys in known)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"kit={folder}: a list of public keys cannot be read ({error}); ask for a new kit."
+        ) from None
+    if not is_known:
+        raise ConfigurationError(
+            f"kit={folder}: {IDENTITY_KEY} belongs to none of the public keys in {IDENTITIES}; put "
+            "the key there whose public one was given, or ask whether the party was taken out."
+        )
 
 
 def _listed(identities: Mapping[int, str]) -> str:
@@ -150,7 +228,7 @@ def _readme(settings: Mapping[str, Any], *, brings_keys: bool) -> str:
         "fedtrade client kit=." if role == "key_holder" else "fedtrade client kit=. data.path=FILE"
     )
     keys = (
-        f"Put your own {NODE_KEY} and {IDENTITY_KEY} here (`fedtrade provision keys .` makes them)."
+        f"Put the {NODE_KEY} and {IDENTITY_KEY} that you have made here, with mode 600."
         if brings_keys
         else f"Keep {NODE_KEY} and {IDENTITY_KEY} to yourself: whoever has them is you."
     )

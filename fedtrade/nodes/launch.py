@@ -89,13 +89,16 @@ def launch_run(settings: Settings, connection: str) -> None:
 
 
 def print_provisioned(made: Provisioned) -> None:
-    """A table of what became of each party."""
+    """A table of what became of the certificates and of each party."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{made.folder}")
     for column in ("party", "role", "", "kit"):
         table.add_column(column)
+    for name, outcome in made.certificates:
+        table.add_row(name, "", outcome, "")
+    table.add_section()
     for name, role, outcome in made.rows:
         table.add_row(name, role.replace("_", " "), outcome, str(Path(KITS_FOLDER) / name))
     Console().print(table)

@@ -20,6 +20,7 @@ __all__ = ["Process", "ignore", "tether"]
 TAIL: Final = 200
 GRACE_S: Final = 10.0
 POLL_S: Final = 0.05
+WAIT_S: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -69,6 +70,8 @@ class Process:
         self.command, self.name = tuple(command), name
         self.tail: deque[str] = deque(maxlen=TAIL)
         self._on_line = on_line
+        self._status: int | None = None
+        self._lock = threading.Lock()
         try:
             self._child = subprocess.Popen(
                 self.command,
@@ -93,16 +96,35 @@ class Process:
     @property
     def status(self) -> int | None:
         """Its exit status, negative for a signal; None while it runs."""
-        return self._child.poll()
+        if self._status is None:
+            self._status = self._peek()
+        return self._status
+
+    def _peek(self) -> int | None:
+        """Its exit status; it stays a zombie, so that its number, and its group's, are its own."""
+        if sys.platform != "linux":
+            return self._child.poll()
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # it has been reaped
+            return self._child.poll()
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Its exit status when it ended, and its output is read; None if it did not in time."""
-        try:
-            status = self._child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-        self._reader.join(1.0)  # a grandchild may keep the pipe
-        return status
+        """Its exit status when it ended, and its output is read; None if it did not in time.
+
+        What it has left of its group ends with it.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while self.status is None:
+            if end is not None and time.monotonic() >= end:
+                return None
+            time.sleep(WAIT_S)
+        self._end_group()
+        self._reader.join(1.0)  # what has left the group may keep the pipe
+        return self.status
 
     def wait_until(self, is_there: Callable[[], bool], timeout_s: float) -> None:
         """Wait until something is there that the process shall bring about.
@@ -115,7 +137,7 @@ class Process:
         deadline = time.monotonic() + timeout_s
         while not is_there():
             if self.status is not None:
-                self._reader.join(1.0)
+                self.wait(0.0)
                 raise NodeError(f"{self.name} ended with status {self.status}: {self.last_words}")
             if time.monotonic() > deadline:
                 raise NodeError(f"{self.name} is not ready after {timeout_s:g} s.")
@@ -128,23 +150,31 @@ class Process:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it is still there."""
-        with contextlib.suppress(ProcessLookupError):
-            self._child.send_signal(number)
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Ask it to end, and after `grace_s` end it with all that it started."""
         if self.status is None:
             self.send(signal.SIGTERM)
             self.wait(grace_s)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self.wait(GRACE_S)
+        self.kill()
 
     def kill(self) -> None:
         """End it with all of its group at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._end_group()
         self.wait(GRACE_S)
+
+    def _end_group(self) -> None:
+        """End its group and take leave of it, once: its number may be another's afterwards."""
+        with self._lock:
+            if self._child.returncode is not None:
+                return
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(GRACE_S)
 
     def _read(self) -> None:
         assert self._child.stdout is not None

@@ -51,9 +51,14 @@ class Command:
         assert status is not None, self.said
         return status
 
-    def pids(self, name: str) -> list[int]:
-        """Processes below it whose command has a text in it."""
-        return [pid for pid in below(self.process.pid) if name in command_of(pid)]
+    def pid(self, name: str) -> int:
+        """That of the process below it whose command has a text in it."""
+        (found,) = (one.pid for one in self.family() if name in one.command)
+        return found
+
+    def family(self) -> list["Seen"]:
+        """All processes that it has started."""
+        return below(self.process.pid)
 
     @property
     def said(self) -> str:
@@ -122,49 +127,58 @@ def _running(place: Place, *arguments: str) -> Iterator[Command]:
     try:
         yield command
     finally:
-        pids = below(command.process.pid)
-        command.process.send(signal.SIGTERM)
-        command.process.wait(30.0)
-        command.process.kill()
-        end_all(pids)
+        family = command.family()
+        command.process.stop(30.0)
+        for one in family:  # where a test has failed
+            if one.is_there:
+                with suppress(ProcessLookupError):
+                    os.kill(one.pid, signal.SIGKILL)
 
 
-def below(pid: int) -> list[int]:
+@dataclass(frozen=True)
+class Seen:
+    """A process, told from a later one of the same number by when it began."""
+
+    pid: int
+    began: str
+    command: str
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it runs."""
+        return any(began == self.began for _, _, began in _stat(self.pid))
+
+
+def below(pid: int) -> list[Seen]:
     """All descendants of a process."""
-    children: dict[int, list[int]] = {}
+    children: dict[int, list[Seen]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                parent = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found, new = [], [pid]
+            for parent, command, began in _stat(int(entry.name)):
+                children.setdefault(parent, []).append(Seen(int(entry.name), began, command))
+    found: list[Seen] = []
+    new = children.get(pid, [])
     while new:
-        new = [child for parent in new for child in children.get(parent, [])]
         found += new
+        new = [child for parent in new for child in children.get(parent.pid, [])]
     return found
 
 
-def command_of(pid: int) -> str:
-    """Its command line, empty if it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
-def wait_until_gone(pids: Sequence[int], timeout_s: float = 30.0) -> None:
+def wait_until_gone(family: Sequence[Seen], timeout_s: float = 30.0) -> None:
     """Wait until processes have ended."""
     end = time.monotonic() + timeout_s
-    while left := {pid: command_of(pid) for pid in pids if command_of(pid)}:
+    while left := [one for one in family if one.is_there]:
         assert time.monotonic() < end, f"left behind: {left}"
         time.sleep(0.1)
 
 
-def end_all(pids: Sequence[int]) -> None:
-    """End processes that a failed test has left."""
-    for pid in pids:
-        if any(word in command_of(pid) for word in ("fedtrade", "flower", "flwr", "clients.node")):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+def _stat(pid: int) -> Iterator[tuple[int, str, str]]:
+    """Parent, command line and beginning of a process; nothing if it has ended."""
+    place = Path(f"/proc/{pid}")
+    try:
+        state, parent, *rest = place.joinpath("stat").read_text().rpartition(")")[2].split()
+        command = place.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return
+    if state not in "ZX":
+        yield int(parent), command, rest[17]

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from conf import compose
 from fedtrade.nodes.bundle import write_bundle
 from fedtrade.nodes.flower import environment, tool
-from tests.nodes.commands import HOST, Command, Place, below, make_place, wait_until_gone
+from tests.nodes.commands import HOST, Command, Place, make_place, wait_until_gone
 
 RUN = (
     "aggregation=plain",
@@ -102,11 +102,11 @@ def test_a_node_that_is_told_to_stop_leaves_nothing_and_comes_back(
         with place.client("beta", f"state={place.folder / 'state'}") as client:
             client.wait_for("Starting Flower SuperNode")
             time.sleep(1.0)
-            pids = below(client.process.pid)
-            assert len(pids) >= 2
+            family = client.family()
+            assert len(family) >= 2
             client.process.send(number)
             assert client.wait(20.0) == status
-            wait_until_gone(pids)
+            wait_until_gone(family)
 
 
 def test_a_second_server_in_a_folder_is_refused(place: Place, finished: Command) -> None:
@@ -168,17 +168,15 @@ def test_whatever_is_killed_the_run_goes_on_to_the_same_model(
     with place.server(*overrides) as server:
         server.wait_for("Going on from the checkpoint")
         server.wait_for("Round 2 of 2", RUN_S)
-        pids = below(server.process.pid)
+        family = server.family()
         server.process.send(signal.SIGKILL)
-        wait_until_gone(pids)
+        wait_until_gone(family)
     with place.server(*overrides) as server:
         server.wait_for("Episode 2 of 2", RUN_S)
         server.wait_for("Round 1 of 2", RUN_S)
-        (link,) = server.pids("flower-superlink")
-        os.kill(link, signal.SIGKILL)
+        os.kill(server.pid("flower-superlink"), signal.SIGKILL)
         server.wait_for("The SuperLink has died; starting it again.")
-        (gateway,) = server.pids("fedtrade.nodes.gateway")
-        os.kill(gateway, signal.SIGKILL)
+        os.kill(server.pid("fedtrade.nodes.gateway"), signal.SIGKILL)
         server.wait_for("The gateway has died; starting it again.")
         assert server.wait(RUN_S) == 0, server.said
     assert same_model(place.folder / "cut", place.folder / "run")
@@ -193,7 +191,7 @@ def test_a_killed_node_comes_back_by_itself(
     with place.server("--only"):
         since = len(client.lines)
         client.wait_for(f"the server {HOST}:{place.port} answers")
-        os.kill(client.pids("clients.node.supernode")[0], signal.SIGKILL)
+        os.kill(client.pid("clients.node.supernode"), signal.SIGKILL)
         client.wait_for("Trying again.", since=since)
         client.wait_for("alpha has joined", 120.0, since=since)
 

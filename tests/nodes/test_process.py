@@ -75,6 +75,35 @@ def test_nothing_is_left_when_the_launcher_is_killed() -> None:
     assert gone(child)
 
 
+def test_what_has_ended_leaves_nothing_of_its_group() -> None:
+    process = started(
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', "
+        "'import time; time.sleep(60)'], stdout=subprocess.DEVNULL); print(child.pid)"
+    )
+    assert process.wait(10.0) == 0
+    assert gone(int(process.tail[0]))
+
+
+def test_a_number_that_may_be_anothers_is_never_sent_a_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Numbers of processes come round: whoever has this one now is none of ours."""
+    process = started("pass")
+    while process.status is None:
+        time.sleep(0.01)
+    assert Path(f"/proc/{process.pid}").exists()  # kept, so that nobody else gets it
+    assert process.wait(1.0) == 0
+    assert not Path(f"/proc/{process.pid}").exists()
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append(pid))
+    monkeypatch.setattr(os, "killpg", lambda pid, number: sent.append(pid))
+    process.send(signal.SIGTERM)
+    process.stop()
+    process.kill()
+    assert process.status == 0
+    assert not sent
+
+
 def test_what_is_never_ready_is_given_up() -> None:
     process = started("import time; time.sleep(60)")
     try:

@@ -15,7 +15,7 @@ from fedtrade.nodes.flower import write_connection
 from fedtrade.nodes.ports import free_port
 from fedtrade.settings import Settings
 from simulations import inprocess
-from tests.nodes.commands import HOST, Command, below
+from tests.nodes.commands import HOST, Command, wait_until_gone
 
 Make = Callable[..., Settings]
 SMALL = ("federation.n_participants=3", "progress=plain", "runtime=superlink")
@@ -67,11 +67,11 @@ def test_the_command_gives_what_a_run_in_process_gives(tmp_path: Path) -> None:
     arguments = ("simulate", *overrides, f"out={tmp_path / 'real'}")
     command = Command(*arguments, home=tmp_path / "home", TMPDIR=str(scratch))
     command.wait_for("round", 120.0)
-    pids = below(command.process.pid)
-    assert len(pids) > 6
+    family = command.family()
+    assert len(family) > 6
     assert command.wait(240.0) == 0, command.said
     assert command.lines[-1] == f"Report: {tmp_path / 'real' / 'report.html'}"
-    assert not below(command.process.pid)
+    wait_until_gone(family, 5.0)
     assert not list(scratch.glob("fedtrade-*"))
     inprocess.run(compose([*overrides, f"out={tmp_path / 'here'}"]))
     real, here = (
