@@ -35,7 +35,7 @@ MASKED = (
     "aggregation.dropout_share=0",
     "aggregation.colluding_share=0",
 )
-FEW, MANY = 2, 40
+FEW, MANY = 2, 12
 
 
 class Killable:
@@ -53,7 +53,9 @@ class Killable:
         assert self.process.stdout is not None
         request = {"settings": settings.to_mapping(), "kill_at": kill_at}
         print(json.dumps(request), file=self.process.stdin, flush=True)
-        ended = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, f"the process that forks has ended: {self.process.poll()}"
+        ended = json.loads(line)
         assert ended["code"] in (0, -signal.SIGKILL)
         n: int | None = ended["n"]
         assert (n is None) == (ended["code"] != 0)
