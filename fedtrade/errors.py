@@ -9,6 +9,10 @@
     ├── OutputError          a result could not be written
     ├── LimitError           a participant's own settings forbid what a run asks for
     ├── NodeError            a server, a node or a connection between them does not work
+    ├── PrivacyError         a promise of differential privacy cannot be made or kept
+    │   ├── AccountingError  an accountant has no bound for an event
+    │   ├── BudgetError      a privacy budget does not cover what is asked
+    │   └── LedgerError      the file of the privacy budgets cannot be used
     └── SecureAggregationError   a private sum cannot be had, or a message would break it
         ├── ThresholdError   too few members, survivors or shares
         ├── ReplayError      something is asked for twice, or out of order
@@ -20,13 +24,17 @@ Bad arguments of a plain function are `ValueError` or `TypeError`, as everywhere
 """
 
 __all__ = [
+    "AccountingError",
+    "BudgetError",
     "CheckpointError",
     "ConfigurationError",
     "DataError",
     "FedtradeError",
+    "LedgerError",
     "LimitError",
     "NodeError",
     "OutputError",
+    "PrivacyError",
     "ProtocolError",
     "RangeError",
     "ReplayError",
@@ -62,6 +70,22 @@ class LimitError(FedtradeError):
 
 class NodeError(FedtradeError):
     """A server, a node or the connection between them does not work; the message says which."""
+
+
+class PrivacyError(FedtradeError):
+    """A promise of differential privacy cannot be made or kept."""
+
+
+class AccountingError(PrivacyError):
+    """An accountant has no bound for an event; the message names both."""
+
+
+class BudgetError(PrivacyError):
+    """A privacy budget does not cover what is asked; the message has what is left."""
+
+
+class LedgerError(PrivacyError):
+    """The file of the privacy budgets cannot be used; what it holds is untouched."""
 
 
 class SecureAggregationError(FedtradeError):

@@ -49,7 +49,7 @@ def load_tenseal() -> Any:
         return importlib.import_module("tenseal")
     except ImportError as error:
         raise ConfigurationError(
-            f"aggregation.scheme: bfv and ckks need TenSEAL; install fedtrade[privacy] ({error})."
+            f"aggregation.scheme: bfv and ckks need TenSEAL; install tenseal ({error})."
         ) from error
 
 
