@@ -10,12 +10,18 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, MessageType
 
 from fedtrade.errors import ReplayError
-from fedtrade.wire import CONFIG, SUM_NAME
+from fedtrade.wire import CONFIG, ROUND_NUMBER, SUM, SUM_NAME
 
-__all__ = ["note_contribution"]
+__all__ = ["kind_of", "note_contribution"]
 
 STATE = "secure.contributed"
-EPISODE, DONE, ROUND_NUMBER = "episode", "done", "server-round"
+EPISODE, DONE = "episode", "done"
+DEFAULT_ACTION = ".default"
+
+
+def kind_of(message: Message) -> str:
+    """The type of a message by its one name: Flower takes `train.default` for `train`."""
+    return str(message.metadata.message_type).removesuffix(DEFAULT_ACTION)
 
 
 def note_contribution(message: Message, context: Context) -> None:
@@ -27,19 +33,21 @@ def note_contribution(message: Message, context: Context) -> None:
         If the participant has contributed to it, or to a later round or episode.
     """
     config = message.content.config_records.get(CONFIG, ConfigRecord())
-    episode = config.get(EPISODE, 0)
-    is_round = message.metadata.message_type == MessageType.TRAIN
-    number = config.get(ROUND_NUMBER, 0) if is_round else 0  # sums have no number to tell them by
-    what = f"{message.metadata.message_type} {config.get(SUM_NAME, '')!s} {number!s}"
+    episode, kind = config.get(EPISODE, 0), kind_of(message)
+    is_round = kind == MessageType.TRAIN
+    # By nothing else that stands in the message, or one thing could be had under many names.
+    number = config.get(ROUND_NUMBER, 0) if is_round else 0
+    name = config.get(SUM_NAME, "") if kind == SUM else ""
+    what = f"{kind} {name!s} {number!s}"
     kept: Any = context.state.get(STATE, ConfigRecord({EPISODE: 0, DONE: []}))
-    if not isinstance(episode, int) or episode < kept[EPISODE]:
+    if type(episode) is not int or episode < kept[EPISODE]:
         raise ReplayError(
             f"a contribution to episode {episode!r} is asked for, and this participant has come "
             f"to episode {kept[EPISODE]}."
         )
     done = list(kept[DONE]) if episode == kept[EPISODE] else []
     last = kept.get(ROUND_NUMBER, 0) if episode == kept[EPISODE] else 0
-    if is_round and (not isinstance(number, int) or number < last):
+    if is_round and (type(number) is not int or number < last):
         raise ReplayError(
             f"a contribution to round {number!r} is asked for, and this participant has come to "
             f"round {last} of episode {episode}."
@@ -49,5 +57,5 @@ def note_contribution(message: Message, context: Context) -> None:
             f"a second contribution is asked for to {' '.join(what.split())} of episode {episode}: "
             "the difference of two such sums could be somebody's own part."
         )
-    last = number if is_round and isinstance(number, int) else last
+    last = number if is_round and type(number) is int else last
     context.state[STATE] = ConfigRecord({EPISODE: episode, DONE: [*done, what], ROUND_NUMBER: last})

@@ -7,7 +7,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
-from clients.contributed import note_contribution
+from clients.contributed import kind_of, note_contribution
 from clients.identity import (
     check_roster,
     own_bytes,
@@ -158,7 +158,7 @@ class MaskedParty(Party):
         words = layout.encode(values)
         session, fields = _session(message.content.config_records[UPLOAD])
         client = self._client()
-        is_training = message.metadata.message_type == MessageType.TRAIN
+        is_training = kind_of(message) == MessageType.TRAIN
         if not is_training and client.is_grouped(session):
             raise ProtocolError(
                 f"sum {session} is opened by groups, which is for updates alone: this participant "

@@ -40,6 +40,7 @@ __all__ = [
     "N_EXAMPLES",
     "PROXIMAL",
     "ROLE",
+    "ROUND_NUMBER",
     "SECURE",
     "SHARED_PREFIX",
     "SUM",
@@ -76,6 +77,7 @@ WIRE_VERSION: Final = 1
 ROLE = "role"
 KEY_HOLDER = "key-holder"
 
+ROUND_NUMBER = "server-round"
 VECTOR = "vector"
 UPDATE = "update"
 N_EXAMPLES = "num-examples"

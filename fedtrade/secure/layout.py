@@ -372,8 +372,9 @@ def _check_range(segment: Segment, given: NDArray[np.float64]) -> None:
     if not within.all():
         place = int(np.argmin(within))
         raise RangeError(
-            f"segment {segment.name!r}: entry {place} is {given[place]}, but must be finite and "
-            f"within ±{segment.bound}; clip it or raise the bound."
+            # Without the value: the server that chose the bound reads this.
+            f"segment {segment.name!r}: entry {place} must be finite and within "
+            f"±{segment.bound}; clip it or raise the bound."
         )
 
 

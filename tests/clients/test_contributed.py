@@ -37,7 +37,7 @@ def test_each_round_is_contributed_to_once(context: Context) -> None:
     _note(context, server_round=4, episode=0)
 
 
-@pytest.mark.parametrize("number", ["5", 5.5, [5]])
+@pytest.mark.parametrize("number", ["5", 5.5, [5], True])
 def test_rounds_have_whole_numbers(context: Context, number: Any) -> None:
     """Or one could be had under any number of names."""
     with pytest.raises(ReplayError, match="a contribution to round"):
@@ -73,7 +73,28 @@ def test_scores_are_added_once_an_episode(context: Context) -> None:
     _note(context, MessageType.EVALUATE, episode=1)
 
 
-@pytest.mark.parametrize("episode", ["0", 0.5, b"0", [0], -1])
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (MessageType.TRAIN, {"server_round": 1, "sum": "moments"}),
+        ("train.default", {"server_round": 1}),
+        ("train.default", {"server_round": 1, "sum": "moments"}),
+        (MessageType.EVALUATE, {"sum": "moments"}),
+        ("evaluate.default", {}),
+        ("evaluate.default", {"server_round": 2}),
+    ],
+)
+def test_there_is_one_name_for_each_round_and_evaluation(
+    context: Context, kind: str, config: dict[str, Any]
+) -> None:
+    """Flower knows two types for one thing, and a server can put more into a message."""
+    _note(context, MessageType.TRAIN, server_round=1, episode=0)
+    _note(context, MessageType.EVALUATE, episode=0)
+    with pytest.raises(ReplayError, match="second contribution"):
+        _note(context, kind, episode=0, **config)
+
+
+@pytest.mark.parametrize("episode", ["0", 0.5, b"0", [0], -1, True])
 def test_an_episode_is_a_number(context: Context, episode: Any) -> None:
     with pytest.raises(ReplayError, match=r"a contribution to episode .* is asked for"):
         _note(context, episode=episode, server_round=1)
