@@ -207,14 +207,15 @@ def test_paillier_fits_its_entries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "library", "extra"), [("paillier", "phe", "paillier"), ("bfv", "tenseal", "privacy")]
+    ("name", "library", "remedy"),
+    [("paillier", "phe", r"fedtrade\[paillier\]"), ("bfv", "tenseal", "install tenseal")],
 )
 def test_a_missing_library_is_named(
-    name: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
+    name: str, library: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (library, f"{library}.sealapi"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigurationError, match=rf"fedtrade\[{extra}\]"):
+    with pytest.raises(ConfigurationError, match=remedy):
         scheme_for(settings(name, False), 5)
 
 
