@@ -1,8 +1,10 @@
 # A few verbs. Each makes the virtual environment it needs; `make help` lists them.
-# PYTHON=python3.12 chooses the interpreter, ARGS='...' adds arguments to the command of a verb.
+# PYTHON=python3.12 chooses the interpreter, ARGS='...' adds arguments to the command of a verb,
+# WORKERS=0 keeps the quick tests in one process.
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= auto
 BENCHES ?= grid robust secure value
 DIST ?= dist
 SITE ?= site
@@ -31,7 +33,7 @@ demo: $(READY) ## Run the main job: train together on market data, report in run
 	$(BIN)/fedtrade simulate out=runs/demo runtime.n_workers=2 $(ARGS)
 
 test: $(READY) ## Run the quick tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## Run the tests marked slow
 	$(BIN)/python -m pytest -m "slow and not ray" $(ARGS)
