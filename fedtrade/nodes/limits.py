@@ -1,4 +1,4 @@
-"""A participant's own rules: what a run asks for is held against them before anything is done.
+"""A party's own rules: what a run asks for is held against them before anything is done.
 
 Each check refuses by a `LimitError` that names the limit, its value and what the run asks for. What
 a run may do within the limits is in the documentation; the limits hold whatever the server sends,
@@ -6,19 +6,29 @@ as long as this installation answers (`code=installed`) and not the code that co
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fedtrade.errors import ConfigurationError, LimitError
 from fedtrade.nodes.settings import ClientSettings
-from fedtrade.secure import EncryptedAggregation, MaskedAggregation, PrivateAggregation
+from fedtrade.secure import (
+    EncryptedAggregation,
+    MaskedAggregation,
+    PlainAggregation,
+    PrivateAggregation,
+)
 from fedtrade.settings import BY_PARTICIPANT, Component, Settings
 
-__all__ = ["CHECKS", "effective"]
+__all__ = ["CHECKS", "KEY_HOLDER_CHECKS", "Check", "check_round", "effective"]
+
+Check: TypeAlias = Callable[[Settings, ClientSettings], None]
+"""Raises a LimitError if a run's settings ask for more than a party's own allow."""
 
 OWN_PARTITION: Final = "fedtrade.market.partition.Own"
 TARGET: Final = "_target_"
+ENCRYPTED: Final = "identities_encrypted"
 
 
 def effective(settings: Settings, local: ClientSettings) -> Settings:
@@ -30,19 +40,41 @@ def effective(settings: Settings, local: ClientSettings) -> Settings:
     ------
     LimitError
         If the run asks for what is not allowed here.
+    ConfigurationError
+        If the run names code that is not there.
     """
-    for check in CHECKS:
+    is_key_holder = local.role == "key_holder"
+    for check in KEY_HOLDER_CHECKS if is_key_holder else CHECKS:
         check(settings, local)
     values = settings.to_mapping()
-    if local.data is not None:
+    if local.data is not None and not is_key_holder:
         values["data"] = local.data.model_dump(mode="json", by_alias=True)
         values["partition"] = {TARGET: OWN_PARTITION}
-    identities = _identities(settings, local)
-    if identities is not None:
-        values["aggregation"]["identities"] = identities
+    if isinstance(settings.aggregation, PrivateAggregation):
+        values["aggregation"]["identities"] = _identities(settings, local)
     evaluation = values["evaluation"]
     evaluation["show_path"] = evaluation["show_path"] and local.allow.show_path
     return Settings.from_mapping(values)
+
+
+def check_round(number: object, settings: Settings) -> None:
+    """Refuse a round of training that the run's settings, which were checked, do not have.
+
+    Parameters
+    ----------
+    number : object
+        As it stands in the message.
+
+    Raises
+    ------
+    LimitError
+    """
+    most = settings.federation.rounds
+    if type(number) is not int or not 1 <= number <= most:
+        raise LimitError(
+            f"the server asks for round {number!r} of an episode, and the run's settings have "
+            f"federation.rounds={most}: this participant trains in no other."
+        )
 
 
 def _identities(settings: Settings, local: ClientSettings) -> str | None:
@@ -58,19 +90,24 @@ def _identities(settings: Settings, local: ClientSettings) -> str | None:
 
 def _check_targets(settings: Settings, local: ClientSettings) -> None:
     """First of all, since whatever a run names is imported."""
-    allow = local.allow
+    prefixes = local.allow.targets
     # The strategy, the runtime and an attack are the server's: nothing of them is built here.
     built = ("task", "model") if local.data is not None else ("task", "model", "data", "partition")
-    for key in built:
-        component: Component = getattr(settings, key)
-        named = component.model_dump(mode="json", by_alias=True)
-        for target in _targets(named):
-            if not target.startswith(allow.targets):
-                raise LimitError(
-                    f"the run names {key}={target}, and this participant allows code of "
-                    f"{', '.join(allow.targets)} alone (allow.targets)."
-                )
-            _check_home(target, allow.targets)
+    named = [(key, target) for key in built for target in _targets(_values(settings, key))]
+    for key, target in named:
+        if not target.startswith(prefixes):
+            raise LimitError(
+                f"the run names {key}={target}, and this participant allows code of "
+                f"{', '.join(prefixes)} alone (allow.targets)."
+            )
+    if "" not in prefixes:
+        for _, target in named:
+            _check_home(target, prefixes)
+
+
+def _values(settings: Settings, key: str) -> dict[str, Any]:
+    component: Component = getattr(settings, key)
+    return component.model_dump(mode="json", by_alias=True)
 
 
 def _check_mode(settings: Settings, local: ClientSettings) -> None:
@@ -100,11 +137,29 @@ def _check_contributors(settings: Settings, local: ClientSettings) -> None:
         )
 
 
+def _check_identities(settings: Settings, local: ClientSettings) -> None:
+    """A list that the run names is the server's, and one that is missing is no list."""
+    named = getattr(settings.aggregation, "identities", None)
+    if named is not None and _identities(settings, local) is None:
+        key = "identities" if isinstance(settings.aggregation, MaskedAggregation) else ENCRYPTED
+        raise LimitError(
+            f"the run goes by a list of public keys (aggregation.identities={named}), and this "
+            f"participant trusts its own alone and has none; name it with {key}=FILE."
+        )
+
+
 def _check_scores(settings: Settings, local: ClientSettings) -> None:
-    if settings.scores == BY_PARTICIPANT and not local.allow.shows_scores:
+    if local.allow.shows_scores:
+        return
+    if settings.scores == BY_PARTICIPANT:
         raise LimitError(
             "the run asks for each participant's scores (evaluation.scores=by_participant), and "
             "this participant adds its own to a sum alone (allow.scores=summed)."
+        )
+    if isinstance(settings.aggregation, PlainAggregation):
+        raise LimitError(
+            "the run adds scores up in the clear (aggregation=plain), where the server sees each "
+            "part, and this participant shows its scores in a sum alone (allow.scores=summed)."
         )
 
 
@@ -135,15 +190,19 @@ def _check_work(settings: Settings, local: ClientSettings) -> None:
             )
 
 
-CHECKS: Final[tuple[Callable[[Settings, ClientSettings], None], ...]] = (
+CHECKS: Final[tuple[Check, ...]] = (
     _check_targets,
     _check_mode,
     _check_contributors,
+    _check_identities,
     _check_scores,
     _check_task,
     _check_work,
 )
-"""In order; a privacy budget is one more."""
+"""Those of a participant, in order; a privacy budget is one more."""
+
+KEY_HOLDER_CHECKS: Final[tuple[Check, ...]] = (_check_mode, _check_contributors, _check_identities)
+"""Those of a key holder, who has no data and builds nothing that a run names."""
 
 
 def _targets(values: Any) -> Iterator[str]:
@@ -159,14 +218,27 @@ def _targets(values: Any) -> Iterator[str]:
 
 
 def _check_home(target: str, prefixes: tuple[str, ...]) -> None:
-    """Refuse what is merely within reach of an allowed module, such as what it imports."""
+    """Refuse what is merely within reach of an allowed module, or not meant for others to use."""
     found = _resolved(target)
-    home = getattr(found, "__module__", None)
-    if not isinstance(home, str) or not f"{home}.".startswith(prefixes):
+    home, name = getattr(found, "__module__", None), getattr(found, "__name__", None)
+    if (
+        not isinstance(home, str)
+        or not isinstance(name, str)
+        or not f"{home}.".startswith(prefixes)
+        or not _is_public(found, home, name)
+    ):
         raise LimitError(
-            f"the run names {target}, which is not defined in {', '.join(prefixes)} "
-            "(allow.targets)."
+            f"the run names {target}, which is not a public class or function that is defined in "
+            f"{', '.join(prefixes)} (allow.targets)."
         )
+
+
+def _is_public(found: object, home: str, name: str) -> bool:
+    """Whether a module has an object under this name, for everybody."""
+    module = sys.modules.get(home)
+    named = getattr(module, "__all__", None)
+    is_listed = not name.startswith("_") if named is None else name in named
+    return is_listed and callable(found) and getattr(module, name, None) is found
 
 
 @lru_cache(maxsize=256)

@@ -55,7 +55,7 @@ class Limits(SettingsRecord):
     most_history_bars: Annotated[int, Field(ge=1)] | None = None
     most_answers: Annotated[int, Field(ge=1)] | None = None
     most_seconds: Annotated[float, Field(gt=0.0)] | None = 600.0
-    targets: tuple[str, ...] = ("fedtrade.",)
+    targets: tuple[str, ...] = ("fedtrade.tasks.", "fedtrade.models.", "fedtrade.market.")
 
     @property
     def shows_scores(self) -> bool:
