@@ -13,6 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from clients.discretion import discreet
 from clients.kept_state import keep
 from clients.local_correction import LocalCorrection
 from clients.local_rules import obey
@@ -36,6 +37,7 @@ from fedtrade.wire import (
     VERSION,
     EpisodeRecord,
     bars_of,
+    check_version,
     own_version,
     seconds_of,
     split_prefix,
@@ -44,12 +46,13 @@ from fedtrade.wire import (
 
 __all__ = ["app"]
 
-app = ClientApp(mods=[keep, obey])
+app = ClientApp(mods=[discreet, keep, obey])
 
 
 @app.query("describe")
 def describe(message: Message, context: Context) -> Message:
     """Say which participant this is and which bars it holds; or that it holds the key."""
+    _check_server(message)
     if is_key_holder(context):
         greeted = key_holder_of(context).greet(message)
         config = {ROLE: KEY_HOLDER, VERSION: own_version()}
@@ -150,6 +153,13 @@ def _scores(request: "_Request") -> tuple[tuple[str, ...], NDArray[np.float64]]:
     if not is_scored:
         return evaluation.arms, no_score_part(len(evaluation.arms), task, bars)
     return evaluation.arms, score_part(evaluation, task, bars)
+
+
+def _check_server(message: Message) -> None:
+    """Refuse a server of another version; on a machine of its own a node does so in any case."""
+    said = message.content.config_records.get(CONFIG, ConfigRecord()).get(VERSION)
+    if said is not None:
+        check_version(said, "the server")
 
 
 @dataclass(frozen=True, eq=False)  # without slots, for what is computed when needed

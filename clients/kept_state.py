@@ -1,30 +1,31 @@
 """A Flower mod by which a node that was killed goes on as the same member of the same run.
 
-Flower keeps a node's state of a run in memory, and forgets it when the node dies. Here it is also
-in the participant's own folder, written before each reply leaves: what the server has seen of a
-member is never ahead of what the member remembers, so that no secret is used twice.
+Flower keeps a node's state of a run in memory, forgets it when the node dies, and answers several
+messages at once from the same state. Here the state is in the participant's own folder alone,
+one message is answered at a time, and what it changes is written before the reply leaves: what the
+server has seen of a member is never ahead of what the member remembers, so that no secret is used
+twice.
 """
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
-from google.protobuf.message import DecodeError
 
 from clients.local_rules import local_settings_of
-from fedtrade.errors import ConfigurationError
-from fedtrade.nodes.private_files import make_private_folder, write_private
+from conf import resolve
+from fedtrade.errors import ConfigurationError, ProtocolError
+from fedtrade.nodes.run_memory import Damaged, RunMemory, server_mark
+from fedtrade.nodes.settings import ClientSettings
+from fedtrade.secure import PrivateAggregation
 
 __all__ = ["keep"]
 
 RUNS: Final = "runs"
-SUFFIX: Final = ".state"
-MOST_RUNS: Final = 20
-MOST_DAYS: Final = 30.0
+LOST: Final = "memory-lost"
 
 Call = Callable[[Message, Context], Message]
 
@@ -35,42 +36,63 @@ def keep(message: Message, context: Context, call_next: Call) -> Message:
     Raises
     ------
     ConfigurationError
-        If what was kept cannot be read; it is put aside.
+        If what was kept is damaged or of another run, and this one adds up in private: the member
+        could not tell what it has given already, and stays out. It is put aside.
     OutputError
         If the state cannot be written: then no reply leaves, and what was kept before stays.
+    LimitError
+        If an earlier message is worked on for too long.
     """
     local = local_settings_of(context)
     if local is None:
         return call_next(message, context)
-    path = Path(local.state) / RUNS / f"{context.run_id}{SUFFIX}"
-    if path.exists():
-        # Flower's own copy is older, if a process died behind the writing.
-        context.state = _read(path)
-    else:
-        make_private_folder(path.parent)
-        _prune(path.parent)
-    try:
-        return call_next(message, context)
-    finally:
-        write_private(path, recorddict_to_proto(context.state).SerializeToString())
+    if message.metadata.run_id != context.run_id:
+        raise ProtocolError(
+            f"a message of run {message.metadata.run_id} comes with the memory of run "
+            f"{context.run_id}."
+        )
+    memory = _memory(context, local)
+    with memory.held(local.allow.most_seconds):
+        context.state = _recalled(memory)
+        _check_whole(context)
+        try:
+            return call_next(message, context)
+        finally:
+            if context.state:
+                memory.write(_packed(context.state))
 
 
-def _read(path: Path) -> RecordDict:
-    try:
-        return recorddict_from_proto(RecordDictProto.FromString(path.read_bytes()))
-    except (OSError, DecodeError, ValueError, TypeError, KeyError) as error:
-        aside = path.with_suffix(".damaged")
-        path.rename(aside)
+def _memory(context: Context, local: ClientSettings) -> RunMemory:
+    server = server_mark(Path(local.root_certificates))
+    return RunMemory(Path(local.state) / RUNS, context.run_id, server)
+
+
+def _recalled(memory: RunMemory) -> RecordDict:
+    """What was kept; of a run that is new, or whose memory was lost, nothing but that."""
+    found = memory.read()
+    if found is None:
+        memory.forget_others()
+        return RecordDict()
+    if isinstance(found, Damaged):
+        state = RecordDict({LOST: ConfigRecord({LOST: found.reason})})
+        memory.write(_packed(state))
+        return state
+    return recorddict_from_proto(RecordDictProto.FromString(found))
+
+
+def _packed(state: RecordDict) -> bytes:
+    data: bytes = recorddict_to_proto(state).SerializeToString()
+    return data
+
+
+def _check_whole(context: Context) -> None:
+    """Refuse to add up in private without knowing what was given before."""
+    lost = context.state.get(LOST)
+    if not isinstance(lost, ConfigRecord):
+        return
+    settings = resolve(str(context.run_config.get("settings", "")))
+    if isinstance(settings.aggregation, PrivateAggregation):
         raise ConfigurationError(
-            f"what this participant remembers of the run cannot be read ({type(error).__name__}); "
-            f"it was put aside as {aside}, and the node is out of this run's private sums."
-        ) from None
-
-
-def _prune(folder: Path) -> None:
-    """Forget runs that are long over."""
-    oldest = time.time() - MOST_DAYS * 86400.0
-    files = sorted(folder.glob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for k, file in enumerate(files):
-        if k >= MOST_RUNS - 1 or file.stat().st_mtime < oldest:
-            file.unlink(missing_ok=True)
+            f"{lost[LOST]!s} Therefore it is out of this run's private sums, and back in the next "
+            "run."
+        )

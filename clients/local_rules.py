@@ -1,4 +1,4 @@
-"""A Flower mod by which a participant's own settings beat those that a run brings.
+"""A Flower mod by which a party's own settings beat those that a run brings.
 
 It stands before everything that a message could set off. Where a node has no settings of its own,
 as in a simulation, it does nothing.
@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from flwr.app import ConfigRecord, Context, Message
+from flwr.app import ConfigRecord, Context, Message, MessageType
 
+from clients.contributed import kind_of
+from clients.roles import is_key_holder
 from conf import resolve
-from fedtrade.errors import LimitError
-from fedtrade.nodes.limits import effective
+from fedtrade.errors import ConfigurationError, LimitError
+from fedtrade.nodes.limits import check_round, effective
 from fedtrade.nodes.local_settings import LOCAL_SETTINGS, local_settings
 from fedtrade.nodes.settings import ClientSettings
+from fedtrade.settings import Settings
+from fedtrade.wire import CONFIG, DESCRIBE, ROUND_NUMBER, VERSION, check_version
 
 __all__ = ["local_settings_of", "obey"]
 
@@ -27,6 +31,10 @@ ANSWERS: Final = "answers"
 PINNED: Final = "settings-sha256"
 
 Call = Callable[[Message, Context], Message]
+
+
+class _TooLong(BaseException):
+    """Not an Exception, so that nothing which answers errors takes it for one of its own."""
 
 
 def obey(message: Message, context: Context, call_next: Call) -> Message:
@@ -41,7 +49,10 @@ def obey(message: Message, context: Context, call_next: Call) -> Message:
     if local is None:
         return call_next(message, context)
     asked = str(context.run_config.get(SETTINGS, ""))
+    _check_version(message)
+    _check_role(context, local)
     settings = effective(resolve(asked), local)
+    _check_message(message, settings)
     _count(context, local, asked)
     context.run_config[SETTINGS] = settings.to_json()
     try:
@@ -61,6 +72,28 @@ def local_settings_of(context: Context) -> ClientSettings | None:
     """
     path = context.node_config.get(LOCAL_SETTINGS)
     return None if path is None else local_settings(str(path))
+
+
+def _check_version(message: Message) -> None:
+    """Before the settings are read, which another version may not understand."""
+    if kind_of(message) == DESCRIBE:
+        config = message.content.config_records.get(CONFIG, ConfigRecord())
+        check_version(config.get(VERSION), "the server")
+
+
+def _check_role(context: Context, local: ClientSettings) -> None:
+    """The limits of one role are not those of another."""
+    if is_key_holder(context) != (local.role == "key_holder"):
+        raise ConfigurationError(
+            f"the node's own settings have role={local.role}, and it was started as another; start "
+            "it with `fedtrade client`."
+        )
+
+
+def _check_message(message: Message, settings: Settings) -> None:
+    if kind_of(message) == MessageType.TRAIN:
+        config = message.content.config_records.get(CONFIG, ConfigRecord())
+        check_round(config.get(ROUND_NUMBER), settings)
 
 
 def _count(context: Context, local: ClientSettings, asked: str) -> None:
@@ -92,15 +125,19 @@ def _within(seconds: float | None) -> Iterator[None]:
         return
 
     def break_off(*_: object) -> None:
-        raise LimitError(
-            f"the work on one message takes longer than {seconds:g} s, which is all that this "
-            "participant allows (allow.most_seconds)."
-        )
+        raise _TooLong
 
     before = signal.signal(signal.SIGALRM, break_off)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)  # it may ring while it is switched off
+    except _TooLong:
+        raise LimitError(
+            f"the work on one message takes longer than {seconds:g} s, which is all that this "
+            "participant allows (allow.most_seconds)."
+        ) from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)

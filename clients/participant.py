@@ -6,8 +6,9 @@ import numpy as np
 from flwr.app import Context
 from numpy.typing import NDArray
 
+from clients.roles import is_key_holder
 from conf import resolve
-from fedtrade.errors import ConfigurationError
+from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.settings import Settings
 from fedtrade.summed_scores import check_summed_scores
@@ -64,7 +65,11 @@ class Participant:
         ------
         ConfigurationError
             If the node has no `partition-id`.
+        ProtocolError
+            If the node is a key holder, who has no data and opens none.
         """
+        if is_key_holder(context):
+            raise ProtocolError("the node holds the key, and is no participant: it has no data.")
         number = context.node_config.get("partition-id")
         if not isinstance(number, int):
             raise ConfigurationError(

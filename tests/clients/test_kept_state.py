@@ -1,24 +1,19 @@
-import os
 import stat
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
 from clients.kept_state import keep
 from clients.local_rules import obey
-from conf import compose
-from fedtrade.errors import ConfigurationError, LimitError, OutputError
-from fedtrade.nodes.local_settings import LOCAL_SETTINGS, write_local_settings
-from fedtrade.nodes.settings import ClientSettings
-from fedtrade.settings import Settings
+from fedtrade.errors import ConfigurationError, LimitError, OutputError, ProtocolError
 from simulations.task_identity import Identity, task_identity
-
-RUN_ID = 7
+from tests.clients.own_node import RUN_ID, context, count, message, node_config, remember
+from tests.nodes.test_run_memory import full_disk
 
 
 @pytest.fixture(autouse=True)
@@ -27,80 +22,63 @@ def identity() -> Iterator[None]:
         yield
 
 
-def node(folder: Path, **allow: Any) -> dict[str, Any]:
-    """The configuration of a node with its own settings."""
-    local = ClientSettings.from_mapping(
-        {
-            "name": "alpha",
-            "number": 0,
-            "superlink": "localhost:1",
-            "root_certificates": "ca.crt",
-            "key": "node.key",
-            "state": str(folder),
-            "data": {"_target_": "fedtrade.market.files.csv", "path": "mine.csv"},
-            "allow": allow,
-        }
-    )
-    return {LOCAL_SETTINGS: str(write_local_settings(local)), "partition-id": 0}
-
-
-def context(config: dict[str, Any], *overrides: str, run_id: int = RUN_ID) -> Context:
-    """As a SuperNode makes it when it first hears of a run."""
-    settings = compose(["aggregation=masked", "federation.n_participants=4", *overrides])
-    run_config = {"settings": settings.to_json()}
-    return Context(run_id, 1, config, RecordDict(), run_config)
-
-
-def message() -> Message:
-    return Message(RecordDict(), 1, "query.secure")
-
-
-def remember(asked: Message, own: Context) -> Message:
-    """An app that counts in its state."""
-    before = own.state.get("n")
-    n = int(before["n"]) if isinstance(before, MetricRecord) else 0  # type: ignore[arg-type]
-    own.state["n"] = MetricRecord({"n": n + 1})
-    own.state["secret"] = ConfigRecord({"key": bytes([n] * 32)})
-    own.state["mask"] = ArrayRecord({"mask": Array(np.arange(3.0))})
-    return asked
-
-
-def count(own: Context) -> int:
-    record = own.state["n"]
-    assert isinstance(record, MetricRecord)
-    return int(record["n"])  # type: ignore[arg-type]
+def state_file(folder: Path) -> Path:
+    (path,) = (folder / "state" / "runs").glob("*.state")
+    return path
 
 
 def test_a_node_that_died_remembers(tmp_path: Path) -> None:
-    config = node(tmp_path)
+    config = node_config(tmp_path)
     keep(message(), context(config), remember)
     again = context(config)  # the SuperNode has forgotten
     keep(message(), again, remember)
     assert count(again) == 2
-    record = again.state["secret"]
-    assert isinstance(record, ConfigRecord)
-    assert record["key"] == bytes([1] * 32)
+    secret, mask = again.state["secret"], again.state["mask"]
+    assert isinstance(secret, ConfigRecord)
+    assert isinstance(mask, ArrayRecord)
+    assert secret["key"] == bytes([1] * 32)
+    np.testing.assert_array_equal(mask["mask"].numpy(), np.arange(3.0))
 
 
 def test_what_was_kept_is_newer_than_what_flower_remembers(tmp_path: Path) -> None:
     """As when a process died between the writing and the handing over of its state."""
-    config = node(tmp_path)
+    config = node_config(tmp_path)
     stale = context(config)
     keep(message(), context(config), remember)
     keep(message(), stale, remember)
     assert count(stale) == 2
 
 
-def test_runs_do_not_share_what_they_remember(tmp_path: Path) -> None:
-    config = node(tmp_path)
+def test_what_another_run_left_is_not_taken_over(tmp_path: Path) -> None:
+    """Flower hands the state of a run to the next one of its series."""
+    config = node_config(tmp_path)
+    own = context(config)
+    keep(message(), own, remember)
+    following = context(config, run_id=8)
+    following.state = own.state
+    with task_identity(Identity(run_id=8)):
+        keep(message(), following, remember)
+    assert count(following) == 1
+
+
+def test_a_message_is_never_answered_with_the_memory_of_another_run(tmp_path: Path) -> None:
+    own = context(node_config(tmp_path), run_id=8)
+    with pytest.raises(ProtocolError, match="run 7 comes with the memory of run 8"):
+        keep(message(), own, remember)
+    assert count(own) == 0
+
+
+def test_servers_do_not_share_what_is_remembered_of_their_runs(tmp_path: Path) -> None:
+    config = node_config(tmp_path)
     keep(message(), context(config), remember)
-    other = context(config, run_id=8)
+    (tmp_path / "ca.crt").write_text("another consortium's")
+    other = context(config)
     keep(message(), other, remember)
     assert count(other) == 1
 
 
 def test_it_is_written_before_an_error_leaves_too(tmp_path: Path) -> None:
-    config = node(tmp_path)
+    config = node_config(tmp_path)
 
     def fail(asked: Message, own: Context) -> Message:
         remember(asked, own)
@@ -114,47 +92,66 @@ def test_it_is_written_before_an_error_leaves_too(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
-    keep(message(), context(node(tmp_path)), remember)
-    path = tmp_path / "runs" / f"{RUN_ID}.state"
+    keep(message(), context(node_config(tmp_path)), remember)
+    path = state_file(tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_damaged_memory_is_put_aside_and_named(tmp_path: Path) -> None:
-    config = node(tmp_path)
+def test_a_lost_memory_is_out_of_private_sums_for_good(tmp_path: Path) -> None:
+    config = node_config(tmp_path)
     keep(message(), context(config), remember)
-    path = tmp_path / "runs" / f"{RUN_ID}.state"
-    path.write_bytes(b"\xff garbage")
-    with pytest.raises(ConfigurationError, match=r"cannot be read.*\.damaged"):
-        keep(message(), context(config), remember)
-    assert path.with_suffix(".damaged").read_bytes() == b"\xff garbage"
+    state_file(tmp_path).write_bytes(b"garbage")
+    for _ in range(2):
+        own = context(config)
+        with pytest.raises(
+            ConfigurationError, match=r"is damaged; .*out of this run's private sums.*next run"
+        ):
+            keep(message(), own, remember)
+        assert count(own) == 0
+    (aside,) = (tmp_path / "state/runs").glob("*.damaged*")
+    assert aside.read_bytes() == b"garbage"
 
 
-def test_without_a_place_to_write_no_reply_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = node(tmp_path)
+def test_a_lost_memory_is_welcome_where_nothing_is_hidden(tmp_path: Path) -> None:
+    config = node_config(tmp_path)
+    keep(message(), context(config, "aggregation=plain"), remember)
+    state_file(tmp_path).write_bytes(b"garbage")
+    for n in (1, 2):
+        own = context(config, "aggregation=plain")
+        keep(message(), own, remember)
+        assert count(own) == n
+
+
+def test_on_a_full_disk_no_reply_leaves_and_nothing_is_lost(tmp_path: Path) -> None:
+    config = node_config(tmp_path)
     keep(message(), context(config), remember)
-    kept = (tmp_path / "runs" / f"{RUN_ID}.state").read_bytes()
+    kept = state_file(tmp_path).read_bytes()
+    answered = []
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def answer(asked: Message, own: Context) -> Message:
+        answered.append(remember(asked, own))
+        return answered[-1]
 
-    monkeypatch.setattr("fedtrade.report.atomic._flush", full)
-    with pytest.raises(OutputError, match="No space left"):
-        keep(message(), context(config), remember)
-    assert (tmp_path / "runs" / f"{RUN_ID}.state").read_bytes() == kept
+    with full_disk(), pytest.raises(OutputError, match=r"cannot be written \(File too large\)"):
+        keep(message(), context(config), answer)
+    assert len(answered) == 1
+    assert state_file(tmp_path).read_bytes() == kept
+    again = context(config)
+    keep(message(), again, remember)
+    assert count(again) == 2
 
 
-def test_old_runs_are_forgotten(tmp_path: Path) -> None:
-    config = node(tmp_path)
-    for run_id in range(25):
-        keep(message(), context(config, run_id=run_id), remember)
-    assert len(list((tmp_path / "runs").glob("*.state"))) == 20
-    old = tmp_path / "runs/24.state"
-    past = time.time() - 31 * 86400
-    os.utime(old, (past, past))
-    keep(message(), context(config, run_id=99), remember)
-    assert not old.exists()
+def test_of_messages_at_the_same_time_each_knows_what_the_others_did(tmp_path: Path) -> None:
+    """Flower answers each in a process of its own, all with the state from before."""
+    config = node_config(tmp_path)
+    messages = [(message(), context(config)) for _ in range(6)]
+    workers = [threading.Thread(target=keep, args=(*each, remember)) for each in messages]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30.0)
+    assert sorted(count(own) for _, own in messages) == [1, 2, 3, 4, 5, 6]
 
 
 def test_in_a_simulation_nothing_is_kept_and_nothing_limited(tmp_path: Path) -> None:
@@ -166,57 +163,17 @@ def test_in_a_simulation_nothing_is_kept_and_nothing_limited(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_message_is_answered_by_the_machines_own_settings(tmp_path: Path) -> None:
-    own = context(node(tmp_path))
-    before, seen = dict(own.run_config), []
-
-    def look(asked: Message, inner: Context) -> Message:
-        seen.append(Settings.from_json(str(inner.run_config["settings"])))
-        return asked
-
-    obey(message(), own, look)
-    assert seen[0].data.options["path"] == "mine.csv"
-    assert own.run_config == before
-
-
-def test_settings_that_change_in_the_middle_of_a_run_are_refused(tmp_path: Path) -> None:
-    config = node(tmp_path)
-    keep(message(), context(config), lambda m, c: obey(m, c, remember))
-    changed = context(config, "federation.rounds=9")
-    with pytest.raises(LimitError, match="others than at its first message"):
-        keep(message(), changed, lambda m, c: obey(m, c, remember))
-
-
-def test_no_more_messages_are_answered_than_allowed(tmp_path: Path) -> None:
-    config = node(tmp_path, most_answers=2)
-    for _ in range(2):
-        keep(message(), context(config), lambda m, c: obey(m, c, remember))
-    with pytest.raises(LimitError, match=r"answered 2 messages.*allow\.most_answers"):
-        keep(message(), context(config), lambda m, c: obey(m, c, remember))
-
-
-def test_work_that_takes_too_long_is_broken_off(tmp_path: Path) -> None:
-    own = context(node(tmp_path, most_seconds=0.2))
-
-    def dawdle(asked: Message, inner: Context) -> Message:
-        time.sleep(5.0)
-        return asked
-
-    began = time.monotonic()
-    with pytest.raises(LimitError, match=r"longer than 0\.2 s.*allow\.most_seconds"):
-        obey(message(), own, dawdle)
-    assert time.monotonic() - began < 4.0
-
-
-def test_nothing_is_done_for_a_run_that_is_not_allowed(tmp_path: Path) -> None:
-    own = context(node(tmp_path), "aggregation=plain")
+def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    config = node_config(tmp_path)
     with pytest.raises(LimitError, match=r"allow\.modes"):
-        obey(message(), own, remember)
-    assert "n" not in own.state
+        keep(message(), context(config, "aggregation=plain"), lambda m, c: obey(m, c, remember))
+    assert not list((tmp_path / "state/runs").glob("*.state"))
 
 
 def test_missing_settings_of_a_machine_let_nothing_through(tmp_path: Path) -> None:
-    own = context({LOCAL_SETTINGS: str(tmp_path / "gone.json"), "partition-id": 0})
-    with pytest.raises(ConfigurationError, match=r"gone\.json.*cannot be read"):
+    config: dict[str, Any] = node_config(tmp_path)
+    (tmp_path / "state/local.json").unlink()
+    own = Context(RUN_ID, 1, config, RecordDict(), context(config).run_config)
+    with pytest.raises(ConfigurationError, match=r"local\.json.*cannot be read"):
         keep(message(), own, lambda m, c: obey(m, c, remember))
-    assert "n" not in own.state
+    assert count(own) == 0

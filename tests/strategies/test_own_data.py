@@ -56,12 +56,13 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def config_of(machine: Path, number: int, **allow: Any) -> dict[str, Any]:
     """What the node of a participant is started with."""
+    (machine / "ca.crt").write_text("the consortium's")
     settings = ClientSettings.from_mapping(
         {
             "name": NAMES[number],
             "number": number,
             "superlink": "127.0.0.1:1",
-            "root_certificates": "ca.crt",
+            "root_certificates": str(machine / "ca.crt"),
             "key": "node.key",
             "state": mkdtemp(dir=machine),  # these runs have one id, others do not
             "data": {
