@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fedtrade.errors import ConfigurationError
+from fedtrade.privacy.settings import Privacy
 from fedtrade.secure.settings import Aggregation, PlainAggregation, PrivateAggregation
 from fedtrade.settings_record import SettingsRecord
 
@@ -153,6 +154,7 @@ class Settings(SettingsRecord):
     model: Component
     strategy: Component
     aggregation: Aggregation = PlainAggregation()
+    privacy: Privacy = Privacy()
     attack: Component | None
     runtime: Component
     federation: Federation
@@ -176,6 +178,12 @@ class Settings(SettingsRecord):
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return value or None  # conf/attack/none.yaml has no keys
+
+    @model_validator(mode="after")
+    def _check_population(self) -> "Settings":
+        if self.federation.n_participants is not None:
+            self.privacy.check_population(self.federation.n_participants)
+        return self
 
     @staticmethod
     @lru_cache(maxsize=8)

@@ -56,6 +56,7 @@ def check_strategy(
     ConfigurationError
         Naming what is missing and the remedy.
     """
+    _check_privacy(settings)
     strategy.check(n_participants)
     _check_quorum(strategy, settings, n_participants)
     check_summed_scores(settings, settings.federation.n_participants or n_participants)
@@ -74,6 +75,16 @@ def check_strategy(
             "`correction`. Add it (see fedtrade.corrections), or leave out "
             "strategy.client_correction."
         )
+
+
+def _check_privacy(settings: Settings) -> None:
+    """Refuse a promise that nothing would keep."""
+    for level in ("record", "participant"):
+        if getattr(settings.privacy, level) is not None:
+            raise ConfigurationError(
+                f"privacy.{level} is set, and no noise of this level is added yet: set "
+                "privacy=none."
+            )
 
 
 def _check_quorum(strategy: RoundStrategy, settings: Settings, n_participants: int) -> None:

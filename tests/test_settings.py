@@ -34,6 +34,11 @@ def test_settings_survive_json(tiny: Make, override: str) -> None:
     assert Settings.from_mapping(settings.to_mapping()) == settings
 
 
+def test_settings_of_before_there_was_privacy_are_read(tiny: Make) -> None:
+    settings = tiny()
+    assert Settings.from_mapping(_changed(settings, "privacy", ...)) == settings
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

@@ -9,6 +9,7 @@ from conf import compose, resolve
 from conf.composition import hydra_sentence
 from fedtrade.components import factory
 from fedtrade.errors import ConfigurationError
+from fedtrade.privacy import ParticipantLevel, Privacy, RecordLevel
 from fedtrade.secure import EncryptedAggregation, MaskedAggregation, PlainAggregation
 from fedtrade.secure.settings import Aggregation
 
@@ -49,6 +50,49 @@ def test_the_options_of_a_trust_mode_are_its_defaults(mode: str, defaults: Aggre
     assert set(defaults.to_mapping()) == set(
         yaml.safe_load((CONF / f"aggregation/{mode}.yaml").read_text())
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "privacy"),
+    [
+        ("none", Privacy()),
+        ("record", Privacy(record=RecordLevel())),
+        ("participant", Privacy(participant=ParticipantLevel())),
+        ("both", Privacy(record=RecordLevel(), participant=ParticipantLevel())),
+    ],
+)
+def test_the_options_of_privacy_are_its_defaults(option: str, privacy: Privacy) -> None:
+    assert compose([f"privacy={option}"]).privacy == privacy
+    stored = yaml.safe_load((CONF / f"privacy/{option}.yaml").read_text())
+    known = privacy.to_mapping()
+    assert stored.keys() == known.keys()
+    for level in stored:
+        assert set(stored[level] or ()) == set(known[level] or ())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["privacy=participant", "privacy.participant.epsilon=0"], "privacy.participant.epsilon"),
+        (
+            [
+                "privacy=participant",
+                "privacy.participant.delta=0.2",
+                "federation.n_participants=10",
+            ],
+            "privacy.participant.delta=0.2 must be below 1 / 10",
+        ),
+        (
+            ["privacy=participant", "federation=small", "federation.n_participants=1"],
+            "hides one among several",
+        ),
+        (["privacy=record", "privacy.record.clip=0"], "privacy.record.clip"),
+        (["privacy=everything"], "there is no privacy=everything"),
+    ],
+)
+def test_a_wrong_option_of_privacy_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        compose(overrides)
 
 
 @pytest.mark.parametrize(
