@@ -1,6 +1,6 @@
 """One participant: its number, its task and its own prices."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from flwr.app import Context
@@ -10,6 +10,7 @@ from clients.roles import is_key_holder
 from conf import resolve
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.holdings import Holdings, build_task
+from fedtrade.market import Panel
 from fedtrade.settings import Settings
 from fedtrade.summed_scores import check_summed_scores
 from fedtrade.tasks import Sample, Task
@@ -30,10 +31,6 @@ class Participant:
 
     Attributes
     ----------
-    task : Task
-    bars : datetime64 of shape (n_bars,)
-        All bars that it holds.
-    n_assets : int
     n_known : int
         Participants of the run, present or not; 0 if its settings do not say.
     aggregation : PlainAggregation, MaskedAggregation or EncryptedAggregation
@@ -46,16 +43,36 @@ class Participant:
 
     def __init__(self, settings: Settings, number: int) -> None:
         self.number = number
-        self.task: Task = build_task(settings)
         self.aggregation = settings.aggregation
         self.n_known = settings.federation.n_participants or 0
         self.show_path = settings.evaluation.show_path
         self.scores = settings.scores
         self._settings = settings
-        self._holdings = Holdings.of(settings)
-        panel = self._holdings.panel_of(number)
-        self.bars: NDArray[np.datetime64] = panel.bars
-        self.n_assets = panel.n_assets
+
+    # What messages of private sums do not need is made when it is needed.
+
+    @cached_property
+    def task(self) -> Task:
+        """What is learned."""
+        return build_task(self._settings)
+
+    @property
+    def bars(self) -> NDArray[np.datetime64]:
+        """All bars that it holds, datetime64 of shape (n_bars,)."""
+        return self._panel.bars
+
+    @property
+    def n_assets(self) -> int:
+        """How many assets' prices it holds."""
+        return self._panel.n_assets
+
+    @cached_property
+    def _panel(self) -> Panel:
+        return self._holdings.panel_of(self.number)
+
+    @cached_property
+    def _holdings(self) -> Holdings:
+        return Holdings.of(self._settings)
 
     @classmethod
     def of(cls, context: Context) -> "Participant":

@@ -25,6 +25,8 @@ def bound_names(node: ast.stmt, origins: tuple[str, ...]) -> set[str]:
             return {target.id for target in node.targets if isinstance(target, ast.Name)}
         case ast.AnnAssign(target=ast.Name(id=name)):
             return {name}
+        case ast.If(body=body, orelse=orelse):
+            return set[str]().union(*(bound_names(part, origins) for part in [*body, *orelse]))
         case ast.ImportFrom(module=str(module)) if f"{module}.".startswith(origins):
             return {alias.asname or alias.name for alias in node.names}
         case _:

@@ -1,18 +1,22 @@
 """Fit one or many flat vectors at once by Adam with a quadratic pull towards a prior."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fedtrade.corrections import Correction
+from fedtrade.lazy_torch import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Fit", "fit_vectors"]
 
-LossFunction: TypeAlias = Callable[[Tensor], Tensor]
+LossFunction: TypeAlias = "Callable[[Tensor], Tensor]"
 """From vectors of shape (n_fits, n_params) to the loss of each example, (n_fits, n_examples)."""
 
 

@@ -5,16 +5,21 @@ the difference of two vectors and many models can be trained at once, one a row.
 starts as the zero function, hence a task that shrinks towards its prior starts at it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from fedtrade.lazy_torch import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["MLP", "Linear", "Network", "NetworkFactory"]
 

@@ -11,18 +11,22 @@ the tail (Patton, Ziegel and Chen 2019, Journal of Econometrics 211(2), equation
 the levels: the likelihood steadies the volatility, the score sharpens the tail.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from math import log
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fedtrade.baselines.student_t import student_t_quantile, student_t_shortfall
-from fedtrade.models.tail_loss import tail_loss
+from fedtrade.lazy_torch import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["TailForecasts", "TailHead"]
 
@@ -59,7 +63,6 @@ class TailHead:
                 f"levels must be different, fall and lie in (0, 0.5), got {list(levels)}."
             )
         self.levels = tuple(float(level) for level in levels)
-        self._levels = torch.tensor(self.levels)
 
     @property
     def n_params(self) -> int:
@@ -94,7 +97,15 @@ class TailHead:
         -------
         Tensor of shape (..., n)
         """
-        return tail_loss(*self._unpacked(shape), log_volatility, returns, self._levels)
+        # Its module defines a class of torch's, and so needs torch to be imported.
+        from fedtrade.models.tail_loss import tail_loss
+
+        return tail_loss(*self._unpacked(shape), log_volatility, returns, self._tensor)
+
+    @cached_property
+    def _tensor(self) -> Tensor:
+        """The levels, for the loss."""
+        return torch.tensor(self.levels)
 
     def _unpacked(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """VaR and ES in volatilities, each (..., n_levels), and degrees of freedom (...)."""

@@ -1,15 +1,20 @@
 """Train one vector on one set of examples: with a given pull to the prior, or a tuned one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fedtrade.corrections import Correction
+from fedtrade.lazy_torch import torch
 from fedtrade.models.fitting import fit_vectors
 from fedtrade.tasks.validation import strongest_within_one_error, validation_split
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Examples", "LocalFit", "fit_alone", "fit_one"]
 
@@ -32,7 +37,7 @@ class Examples(Protocol):
         ...
 
 
-LossOf = Callable[[torch.Tensor, E], torch.Tensor]
+LossOf: TypeAlias = "Callable[[Tensor, E], Tensor]"
 
 
 class LocalFit(NamedTuple):

@@ -6,14 +6,14 @@ shared by all turns it into quantiles and shortfalls that cannot cross. Untraine
 EWMA with Student-t tails, towards which training is shrunk: with little history it stays there.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from fedtrade.baselines import (
     NAIVE_FORECASTERS,
@@ -34,6 +34,7 @@ from fedtrade.features import (
 )
 from fedtrade.features.nowcast import N_NOWCAST, beside_nowcast, without_nowcast
 from fedtrade.features.volatility import LEAST_VOLATILITY
+from fedtrade.lazy_torch import torch
 from fedtrade.models import NetworkFactory, TailHead
 from fedtrade.models.fitting import fit_vectors
 from fedtrade.tasks.local_training import LocalFit, fit_alone, fit_one
@@ -51,6 +52,9 @@ from fedtrade.tasks.task import (
     Shared,
     Vector,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Risk", "RiskExamples", "ScoredInputs"]
 
@@ -74,7 +78,7 @@ class RiskExamples:
     returns: Tensor
     label_bars: NDArray[np.intp]
 
-    def where(self, keep: NDArray[np.bool_]) -> "RiskExamples":
+    def where(self, keep: NDArray[np.bool_]) -> RiskExamples:
         mask = torch.from_numpy(keep)
         return RiskExamples(
             self.features[mask], self.log_base[mask], self.returns[mask], self.label_bars[keep]

@@ -10,14 +10,15 @@ every change.
 A position decided at the close of bar t uses bars up to t and earns the return of bar t + 1.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from fedtrade.corrections import Correction
 from fedtrade.errors import DataError
@@ -41,6 +42,7 @@ from fedtrade.features.momentum import (
     relative_features,
     reversal_score,
 )
+from fedtrade.lazy_torch import torch
 from fedtrade.models import NetworkFactory
 from fedtrade.tasks.local_training import LocalFit, LocalFits, fit_alone, fit_one
 from fedtrade.tasks.shrinkage import shrinkage_for
@@ -56,6 +58,9 @@ from fedtrade.tasks.task import (
     Shared,
     Vector,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Signal"]
 
@@ -77,11 +82,11 @@ class _Examples:
     labels: Tensor
     label_bars: NDArray[np.intp]
 
-    def where(self, keep: NDArray[np.bool_]) -> "_Examples":
+    def where(self, keep: NDArray[np.bool_]) -> _Examples:
         mask = torch.from_numpy(keep)
         return _Examples(self.features[mask], self.labels[mask], self.label_bars[keep])
 
-    def shuffled(self) -> "_Examples":
+    def shuffled(self) -> _Examples:
         """Labels dealt anew over bars and assets with random signs, always in the same way.
 
         Shuffling alone would keep the participant's mean label, from which a federation could

@@ -7,14 +7,15 @@ and without rounds (arm `federated_exact`), and the configured network, trained 
 (arm `federated`). Both are drawn to the base, the more so the shorter the history.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from fedtrade.corrections import Correction
 from fedtrade.evaluation import log_squared_error, qlike
@@ -27,6 +28,7 @@ from fedtrade.features.realised_volatility import (
     realised_volatility,
 )
 from fedtrade.features.volatility import FLOOR
+from fedtrade.lazy_torch import torch
 from fedtrade.models import Linear, Network, NetworkFactory
 from fedtrade.models.ridge import RidgeSums, ridge_weights
 from fedtrade.models.variance_ridge import (
@@ -49,6 +51,9 @@ from fedtrade.tasks.task import (
     Vector,
 )
 from fedtrade.tasks.validation import strongest_within_one_error, validation_split
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["HORIZONS", "Volatility"]
 
@@ -74,7 +79,7 @@ class _Examples:
     ratios: FloatArray
     label_bars: NDArray[np.intp]
 
-    def where(self, keep: NDArray[np.bool_]) -> "_Examples":
+    def where(self, keep: NDArray[np.bool_]) -> _Examples:
         return _Examples(self.features[keep], self.ratios[keep], self.label_bars[keep])
 
     @cached_property

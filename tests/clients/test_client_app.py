@@ -256,7 +256,7 @@ def test_a_node_without_a_number_is_refused(settings: Settings) -> None:
 
 def test_a_number_beyond_the_participants_is_refused(settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match="there is no participant 9"):
-        Participant(settings, 9)
+        _ = Participant(settings, 9).bars
 
 
 def test_the_path_stays_where_it_is_unless_it_may_be_shown(tiny: Callable[..., Settings]) -> None:
