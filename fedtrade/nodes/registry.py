@@ -11,7 +11,7 @@ from fedtrade.nodes.settings import Role
 from fedtrade.report.atomic import write_atomically
 from fedtrade.settings_record import SettingsRecord
 
-__all__ = ["REGISTRY", "REGISTRY_VARIABLE", "Party", "Registry"]
+__all__ = ["REGISTRY", "REGISTRY_VARIABLE", "Party", "Registry", "stamp_of"]
 
 REGISTRY: Final = "registry.json"
 """Its name in the server's folder."""
@@ -84,3 +84,12 @@ class Registry(SettingsRecord):
     def write(self, path: Path) -> None:
         """Write the register in one step."""
         write_atomically(path, json.dumps(self.to_mapping(), indent=2) + "\n")
+
+
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes whenever a file is written or replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

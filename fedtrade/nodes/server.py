@@ -170,6 +170,8 @@ def gateway_command(settings: ServerSettings, port: int, upstream: str) -> list[
         *("--host", settings.host, "--port", str(port)),
         *("--certificate", str(folder / CERTIFICATE), "--key", str(folder / CERTIFICATE_KEY)),
         *("--upstream", upstream, "--authority", str(folder / AUTHORITY)),
+        *("--registry", str(folder / REGISTRY)),
+        *("--limits", settings.gateway_limits.model_dump_json()),
     ]
 
 

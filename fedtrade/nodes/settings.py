@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from fedtrade.settings import BY_PARTICIPANT, SUMMED, Component
 from fedtrade.settings_record import SettingsRecord
 
-__all__ = ["ClientSettings", "Limits", "Role", "ServerSettings"]
+__all__ = ["ClientSettings", "GatewayLimits", "Limits", "Role", "ServerSettings"]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Role: TypeAlias = Literal["participant", "key_holder"]
@@ -127,6 +127,35 @@ class ClientSettings(SettingsRecord):
         return None if is_named else value
 
 
+class GatewayLimits(SettingsRecord):
+    """What one caller may ask of the gateway.
+
+    Attributes
+    ----------
+    most_call_mib : float
+        Of a call that a registered key has signed. Flower cuts arrays into pieces of 5 MiB; only
+        what is no array goes in one call, as the ciphertexts of `aggregation=encrypted`.
+    most_unsigned_kib : float
+        Of any other call.
+    most_connections : int
+        At one time from one address (of IPv6 from one /64).
+    headers_s : float
+        From the beginning of a connection, or from the last answer, to the end of a call's headers.
+    body_s, least_kib_per_s : float
+        How long a body may take, and what more it must bring for each further second.
+    unread_s : float
+        How long an answer may wait for a caller that does not read.
+    """
+
+    most_call_mib: Annotated[float, Field(gt=0.0)] = 64.0
+    most_unsigned_kib: Annotated[float, Field(ge=1.0)] = 64.0
+    most_connections: Annotated[int, Field(ge=1)] = 256
+    headers_s: Annotated[float, Field(gt=0.0)] = 10.0
+    body_s: Annotated[float, Field(gt=0.0)] = 20.0
+    least_kib_per_s: Annotated[float, Field(gt=0.0)] = 16.0
+    unread_s: Annotated[float, Field(gt=0.0)] = 60.0
+
+
 class ServerSettings(SettingsRecord):
     """The operator's machine: `fedtrade server`.
 
@@ -139,6 +168,7 @@ class ServerSettings(SettingsRecord):
     gateway : bool
         Whether only the participants' part of Flower's interface is served there, and the rest
         (submitting runs, registering nodes) on loopback alone.
+    gateway_limits : GatewayLimits
     superlink_port : int
         Of the SuperLink on loopback, behind the gateway; 0 takes a free one.
     monitor_host, monitor_port : str, int or None
@@ -152,6 +182,7 @@ class ServerSettings(SettingsRecord):
     host: str = "0.0.0.0"
     port: Port = 8443
     gateway: bool = True
+    gateway_limits: GatewayLimits = GatewayLimits()
     superlink_port: Port = 0
     monitor_host: str = "127.0.0.1"
     monitor_port: Port | None = 9464
