@@ -1,1 +1,1 @@
-"""What runs beside or inside of Flower's SuperNode on a participant's machine, for speed."""
+"""What a party's machine runs: Flower's SuperNode, and processes that stay warm beside it."""

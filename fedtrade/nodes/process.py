@@ -185,7 +185,7 @@ class Process:
                 self._on_line(line)
 
 
-def tether() -> None:
-    """In the child, before the command runs: end when the parent does."""
+def tether(number: signal.Signals = signal.SIGTERM) -> None:
+    """In a child, before it does anything: have a signal come when the parent ends (on Linux)."""
     if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, number)

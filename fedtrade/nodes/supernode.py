@@ -1,4 +1,4 @@
-"""A SuperNode: the processes of one party's machine, and what their complaints mean."""
+"""A SuperNode: the process of one party's machine, and what its complaints mean."""
 
 import os
 import sys
@@ -40,13 +40,13 @@ POLL: Final = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
 
 
 class SuperNode:
-    """One party's node: Flower's SuperNode, and with `executor=warm` what answers beside it.
+    """One party's node: Flower's SuperNode, and with `executor=warm` what answers below it.
 
     Parameters
     ----------
     settings : ClientSettings
     on_line : callable
-        Called with each line of its processes' output.
+        Called with each line of its output.
     say : callable
         Called with a sentence on what happens.
 
@@ -55,7 +55,7 @@ class SuperNode:
     joined : bool
         Whether the server knows it.
     heard : deque of str
-        The latest lines of its processes' output.
+        The latest lines of its output.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class SuperNode:
         If a private key is missing, or others may read it; or if a run's code would answer though
         the settings say `code=installed`.
     NodeError
-        If the port is taken, or a process does not start.
+        If the port is taken, or the process does not start.
     """
 
     def __init__(
@@ -88,40 +88,45 @@ class SuperNode:
         )
         self._secret = self.folder / SECRET
         write_private(self._secret, os.urandom(32))
-        self.processes: list[Process] = []
+        self._process: Process | None = None
         self._symptom: Symptom | None = None
         self._has_given_up = self._is_cut_off = False
         self.joined = False
         self.heard: deque[str] = deque(maxlen=HEARD)
 
     def start(self) -> None:
-        """Start its processes."""
+        """Start its process."""
         port = free_port(RUNTIME, self.settings.port, "port")
         self.joined, self._symptom = False, None
         self._has_given_up = self._is_cut_off = False
-        self.commands = commands(self.settings, self._local, self._secret, port)
-        for command, hear in zip(self.commands, (self._heard, self._noted), strict=False):
-            self._say(command_line(command))
-            self.processes.append(
-                Process(
-                    command,
-                    name=f"the node {self.settings.name}",
-                    environment=self._environment,
-                    on_line=hear,
-                )
-            )
+        command = node_command(self.settings, self._local, port)
+        if self.settings.executor == "warm":
+            command = _warm(command, self.settings, self._secret)
+        self._say(command_line(command))
+        self._process = Process(
+            command,
+            name=f"the node {self.settings.name}",
+            environment=self._environment,
+            on_line=self._heard,
+        )
 
     @property
     def is_running(self) -> bool:
-        """Whether all of its processes run, and have not given up."""
+        """Whether it runs, and has not given up."""
         # Flower's SuperNode stays there for ever when it has given up, and does nothing.
-        is_there = bool(self.processes) and all(p.status is None for p in self.processes)
+        is_there = self._process is not None and self._process.status is None
         return is_there and not self._has_given_up
 
     @property
     def pid(self) -> int:
-        """That of Flower's SuperNode."""
-        return self.processes[0].pid
+        """That of Flower's SuperNode, and of the group of all that it starts."""
+        return self._started.pid
+
+    @property
+    def _started(self) -> Process:
+        if self._process is None:
+            raise NodeError(f"the node {self.settings.name} has not been started.")
+        return self._process
 
     def wait_until_joined(self, timeout_s: float) -> None:
         """Wait until the server knows it.
@@ -131,7 +136,7 @@ class SuperNode:
         NodeError
             If it does not come to that.
         """
-        self.processes[0].wait_until(lambda: self.joined or not self.is_running, timeout_s)
+        self._started.wait_until(lambda: self.joined or not self.is_running, timeout_s)
         if not self.joined:
             raise NodeError(self.complaint)
 
@@ -141,10 +146,10 @@ class SuperNode:
         if self._symptom is not None:
             wrong = self._wrong_clock() if self._symptom.course == "shut_out" else ""
             return wrong or self._symptom.sentence
-        ended = next((p for p in self.processes if p.status is not None), None)
-        if ended is None:
+        process = self._process
+        if process is None or process.status is None:
             return f"{self.settings.name}: the node runs."
-        return f"{ended.name} ended with status {ended.status}: {ended.last_words}."
+        return f"{process.name} ended with status {process.status}: {process.last_words}."
 
     def serve(self, is_stopped: Callable[[], bool]) -> None:
         """Run until it is stopped; start again whatever ends it, as long as that may help.
@@ -203,19 +208,19 @@ class SuperNode:
         )
 
     def stop(self) -> None:
-        """Stop its processes, Flower's SuperNode first."""
-        for process in self.processes:
-            process.stop()
-        self.processes = []
+        """Let it take leave of the server and stop."""
+        if self._process is not None:
+            self._process.stop()
+        self._process, self.joined = None, False
 
     def kill(self) -> None:
-        """End all of its processes at once, as a power cut would."""
-        for process in self.processes:
-            process.kill()
-        self.processes = []
+        """End it with all that it has started at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+        self._process, self.joined = None, False
 
     def _heard(self, line: str) -> None:
-        """What to do with a line of Flower's SuperNode."""
+        """What to do with a line of its output."""
         self.joined = self.joined or JOINED in line
         self._has_given_up = self._has_given_up or GAVE_UP in line
         name, server = self.settings.name, self.settings.superlink
@@ -225,31 +230,18 @@ class SuperNode:
         elif BACK in line and self._is_cut_off:
             self._is_cut_off = False
             self._say(f"{name}: the server {server} answers.")
-        self._noted(line)
-
-    def _noted(self, line: str) -> None:
-        """What to do with a line of any of its processes."""
         self.heard.append(line)
         self._symptom = symptom_of(line, self.settings) or self._symptom
         self._on_line(line)
 
 
-def commands(
-    settings: ClientSettings, local: Path, secret: Path, port: int
-) -> tuple[list[str], ...]:
-    """The commands of a node's processes: Flower's SuperNode, and what executes beside it."""
-    own = node_command(settings, local, port)
-    if settings.executor == "stock":
-        return (own,)
-    isolated = [*own[1:], "--isolation", "process", "--superexec-auth-secret-file", str(secret)]
-    prompt = [sys.executable, "-m", "clients.node.supernode", "--poll-s", f"{settings.poll_s:g}"]
-    executor = [
-        *(sys.executable, "-m", "clients.node.superexec", "--insecure"),
-        *("--runtime-api-address", f"{RUNTIME}:{port}"),
-        *("--superexec-auth-secret-file", str(secret), "--code", settings.code),
-        *("--parent-pid", str(os.getpid())),
+def _warm(flowers: list[str], settings: ClientSettings, secret: Path) -> list[str]:
+    """The command that runs Flower's with a faster executor."""
+    return [
+        *(sys.executable, "-P", "-m", "clients.node", "--poll-s", f"{settings.poll_s:g}"),
+        *("--code", settings.code, "--role", settings.role, "--secret", str(secret)),
+        *("--", *flowers[1:]),
     ]
-    return ([*prompt, "--", *isolated], executor)
 
 
 def node_command(settings: ClientSettings, local: Path, port: int) -> list[str]:

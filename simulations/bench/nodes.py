@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
 from conf import compose
-from fedtrade.errors import FedtradeError
+from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.nodes.bundle import write_bundle
 from fedtrade.nodes.flower import CONNECTION, tool
 from fedtrade.nodes.local_consortium import LocalConsortium
@@ -61,7 +61,7 @@ def run(
     Parameters
     ----------
     n_rounds : int
-        Of an episode; the first is left out, as it loads the libraries.
+        Of an episode, at least 2; the first is left out, as it loads the libraries.
     modes : sequence of str
         Of `plain`, `masked-semi-honest`, `masked-malicious` and `encrypted`, for the warm executor.
     stock, peer : bool
@@ -70,7 +70,20 @@ def run(
         Whether a node is killed in the middle of a round.
     deadline_s : float
         `federation.reply_timeout_s`.
+
+    Raises
+    ------
+    ConfigurationError
+        If nothing would be left to measure, or a mode is not known.
     """
+    if n_rounds < 2:
+        raise ConfigurationError(
+            f"n_rounds={n_rounds} leaves nothing to measure, as the first round loads the "
+            "libraries; set n_rounds=2 or more."
+        )
+    unknown = [mode for mode in modes if mode not in MODES]
+    if unknown:
+        raise ConfigurationError(f"modes has {unknown[0]!r}; it takes any of {', '.join(MODES)}.")
     records: list[Record] = []
     base = [
         f"federation.n_participants={n_participants}",
@@ -120,7 +133,7 @@ def _starts(executor: Executor) -> list[Record]:
             again.wait_until_joined(120.0)
             joined_s = time.perf_counter() - began
             time.sleep(5.0)  # for its executor to be loaded
-            memory = sum(_pss_mib(process.pid) for process in again.processes)
+            memory = _pss_mib(again.pid)
         finally:
             again.kill()
     case = f"start-{executor}"
@@ -155,8 +168,18 @@ def _rounds(consortium: LocalConsortium, settings: Settings, case: str) -> list[
         if status != COMPLETED:
             reason = reason_of(consortium.said)
             raise FedtradeError(f"the run of {case} ended as {status}: {reason}")
-        rounds = read_results(Path(folder) / "results.json").rounds
-        seconds = [log.seconds or 0.0 for log in rounds if log.round > 1]
+        seconds = _round_seconds(Path(folder))
+    return _round_records(case, seconds, whole_s)
+
+
+def _round_seconds(folder: Path) -> list[float]:
+    """How long each round of a run took."""
+    return [log.seconds or 0.0 for log in read_results(folder / "results.json").rounds]
+
+
+def _round_records(case: str, rounds: Sequence[float], whole_s: float) -> list[Record]:
+    """The median and the longest of a run's rounds without the first, and the whole of it."""
+    seconds = rounds[1:]
     return [
         Record(case=case, subject=OURS, metric="round", value=statistics.median(seconds), unit="s"),
         Record(case=case, subject=OURS, metric="slowest_round", value=max(seconds), unit="s"),
@@ -206,13 +229,17 @@ def _lost(consortium: LocalConsortium, settings: Settings, deadline_s: float) ->
             time.sleep(0.02)
         node.kill()
         worker.join()
-        rounds = read_results(Path(folder) / "results.json").rounds
-        seconds = [log.seconds or 0.0 for log in rounds]
-    delay = max(seconds) - statistics.median(seconds)
+        seconds = _round_seconds(Path(folder))
     return [
-        Record(case="lost-node", subject=OURS, metric="delay", value=delay, unit="s"),
+        Record(case="lost-node", subject=OURS, metric="delay", value=_delay(seconds), unit="s"),
         Record(case="lost-node", subject=OURS, metric="deadline", value=deadline_s, unit="s"),
     ]
+
+
+def _delay(rounds: Sequence[float]) -> float:
+    """How much longer the longest round took than the others usually do."""
+    *others, longest = sorted(rounds)
+    return longest - statistics.median(others)
 
 
 def _ratios(records: Sequence[Record]) -> list[Record]:

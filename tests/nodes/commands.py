@@ -52,9 +52,8 @@ class Command:
         return status
 
     def pid(self, name: str) -> int:
-        """That of the process below it whose command has a text in it."""
-        (found,) = (one.pid for one in self.family() if name in one.command)
-        return found
+        """That of the process below it whose command has a text in it, before those it forks."""
+        return next(one.pid for one in self.family() if name in one.command)
 
     def family(self) -> list["Seen"]:
         """All processes that it has started."""

@@ -191,7 +191,7 @@ def test_a_killed_node_comes_back_by_itself(
     with place.server("--only"):
         since = len(client.lines)
         client.wait_for(f"the server {HOST}:{place.port} answers")
-        os.kill(client.pid("clients.node.supernode"), signal.SIGKILL)
+        os.kill(client.pid("clients.node"), signal.SIGKILL)
         client.wait_for("Trying again.", since=since)
         client.wait_for("alpha has joined", 120.0, since=since)
 
