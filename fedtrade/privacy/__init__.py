@@ -7,10 +7,12 @@ from fedtrade.privacy.accountant import ACCOUNTANTS, Accountant, accountant, spe
 from fedtrade.privacy.calibration import least_noise, noise_multiplier
 from fedtrade.privacy.events import (
     Approximate,
+    BoundedRange,
     Concentrated,
     DiscreteGaussian,
     Event,
     Gaussian,
+    GroupGaussian,
     Laplace,
     Pure,
     Skellam,
@@ -18,6 +20,7 @@ from fedtrade.privacy.events import (
     times,
     to_mapping,
 )
+from fedtrade.privacy.groups import group_event, group_privacy
 from fedtrade.privacy.settings import AdaptiveClip, ParticipantLevel, Privacy, RecordLevel
 
 __all__ = [
@@ -25,10 +28,12 @@ __all__ = [
     "Accountant",
     "AdaptiveClip",
     "Approximate",
+    "BoundedRange",
     "Concentrated",
     "DiscreteGaussian",
     "Event",
     "Gaussian",
+    "GroupGaussian",
     "Laplace",
     "ParticipantLevel",
     "Privacy",
@@ -37,6 +42,8 @@ __all__ = [
     "Skellam",
     "accountant",
     "event_from",
+    "group_event",
+    "group_privacy",
     "least_noise",
     "noise_multiplier",
     "spent",

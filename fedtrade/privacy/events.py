@@ -14,10 +14,12 @@ from fedtrade.errors import AccountingError
 
 __all__ = [
     "Approximate",
+    "BoundedRange",
     "Concentrated",
     "DiscreteGaussian",
     "Event",
     "Gaussian",
+    "GroupGaussian",
     "Laplace",
     "Pure",
     "Skellam",
@@ -50,10 +52,35 @@ class Gaussian:
     def __post_init__(self) -> None:
         _check_positive(self, "noise_multiplier")
         _check_count(self)
-        if not _is_number(self.sampling_probability) or not 0.0 < self.sampling_probability <= 1.0:
-            raise AccountingError(
-                f"sampling_probability={self.sampling_probability!r} must lie in (0, 1]."
-            )
+        _check_probability(self.sampling_probability)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupGaussian:
+    """What a sampled Gaussian costs a group of units, each of which is sampled by itself.
+
+    Attributes
+    ----------
+    noise_multiplier : float
+        Standard deviation over the L2 sensitivity to one unit.
+    sampling_probability : float
+        With which one unit takes part, independently of the others.
+    group_size : int
+        Units that are protected together.
+    count : int
+        So many times, each with fresh noise.
+    """
+
+    noise_multiplier: float
+    sampling_probability: float
+    group_size: int
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "noise_multiplier")
+        for name in ("group_size", "count"):
+            _check_count(self, name)
+        _check_probability(self.sampling_probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +170,22 @@ class Pure:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundedRange:
+    """The exponential mechanism, which is epsilon-DP and more.
+
+    The log-probabilities of any two outcomes differ by no more than epsilon from what they were
+    (Durfee and Rogers 2019), so that it is (epsilon^2 / 8)-zCDP as well (Cesar and Rogers 2021).
+    """
+
+    epsilon: float
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "epsilon")
+        _check_count(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Approximate:
     """Any mechanism of which no more is known than that it is (epsilon, delta)-DP."""
 
@@ -170,15 +213,25 @@ class Concentrated:
 
 
 Event: TypeAlias = (
-    Gaussian | Laplace | DiscreteGaussian | Skellam | Pure | Approximate | Concentrated
+    Gaussian
+    | GroupGaussian
+    | Laplace
+    | DiscreteGaussian
+    | Skellam
+    | Pure
+    | BoundedRange
+    | Approximate
+    | Concentrated
 )
 
 _KINDS: Final[Mapping[str, type[Event]]] = {
     "gaussian": Gaussian,
+    "group_gaussian": GroupGaussian,
     "laplace": Laplace,
     "discrete_gaussian": DiscreteGaussian,
     "skellam": Skellam,
     "pure": Pure,
+    "bounded_range": BoundedRange,
     "approximate": Approximate,
     "concentrated": Concentrated,
 }
@@ -228,3 +281,8 @@ def _check_count(event: Event, name: str = "count") -> None:
     value = getattr(event, name)
     if type(value) is not int or value < 1:
         raise AccountingError(f"{name}={value!r} must be a whole number from 1.")
+
+
+def _check_probability(value: float) -> None:
+    if not _is_number(value) or not 0.0 < value <= 1.0:
+        raise AccountingError(f"sampling_probability={value!r} must lie in (0, 1].")

@@ -8,10 +8,12 @@ import pytest
 from fedtrade.errors import AccountingError
 from fedtrade.privacy import (
     Approximate,
+    BoundedRange,
     Concentrated,
     DiscreteGaussian,
     Event,
     Gaussian,
+    GroupGaussian,
     Laplace,
     Pure,
     Skellam,
@@ -25,7 +27,9 @@ EVENTS = [
     Laplace(2.0),
     DiscreteGaussian(3.0, 10.0, 100.0, 100, 10, 5),
     Skellam(90.0, 10.0, 100.0),
+    GroupGaussian(2.0, 0.1, 5, 2),
     Pure(0.5, 3),
+    BoundedRange(0.5),
     Approximate(0.5, 1e-6),
     Concentrated(0.1, 2),
 ]
@@ -47,7 +51,7 @@ def test_times_multiplies_the_count() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "cauchy", "scale": 1.0}, "'cauchy' is none of gaussian, laplace"),
+        ({"kind": "cauchy", "scale": 1.0}, "'cauchy' is none of gaussian, group_gaussian"),
         ({"noise_multiplier": 1.0}, "None is none of"),
         ({"kind": "laplace"}, "too many or too few"),
         ({"kind": "laplace", "noise_multiplier": 1.0, "scale": 1.0}, "too many or too few"),

@@ -6,7 +6,16 @@ from math import inf
 from fedtrade.privacy.accountants.search import delta_by_search
 from fedtrade.privacy.analytic_gaussian import gaussian_epsilon
 from fedtrade.privacy.checks import check_delta, check_epsilon
-from fedtrade.privacy.events import Approximate, Event, Gaussian, Laplace, Pure
+from fedtrade.privacy.events import (
+    Approximate,
+    BoundedRange,
+    Event,
+    Gaussian,
+    GroupGaussian,
+    Laplace,
+    Pure,
+)
+from fedtrade.privacy.groups import together
 
 __all__ = ["SumAccountant"]
 
@@ -31,7 +40,7 @@ class SumAccountant:
         match event:
             case Laplace():
                 self._epsilon += event.count / event.noise_multiplier
-            case Pure():
+            case Pure() | BoundedRange():
                 self._epsilon += event.count * event.epsilon
             case Approximate():
                 self._epsilon += event.count * event.epsilon
@@ -59,6 +68,8 @@ class SumAccountant:
 
 
 def _alone(event: Event, delta: float) -> float:
+    if isinstance(event, GroupGaussian):
+        event = together(event)
     if isinstance(event, Gaussian):
         return gaussian_epsilon(delta, event.noise_multiplier)
     from fedtrade.privacy.accountants.rdp import RDPAccountant

@@ -2,17 +2,29 @@
 
 from dataclasses import replace
 from math import ceil, sqrt
-from typing import Any
+from typing import Any, TypeAlias
 
 from dp_accounting.pld import common, privacy_loss_distribution
+from scipy.stats import binom
 
 from fedtrade.privacy.accountants.profile import dominating_distribution
 from fedtrade.privacy.accountants.rdp import RDPAccountant
 from fedtrade.privacy.analytic_gaussian import gaussian_delta, gaussian_epsilon
 from fedtrade.privacy.checks import check_delta, check_epsilon
-from fedtrade.privacy.events import Approximate, Event, Gaussian, Laplace, Pure
+from fedtrade.privacy.events import (
+    Approximate,
+    BoundedRange,
+    Event,
+    Gaussian,
+    GroupGaussian,
+    Laplace,
+    Pure,
+)
+from fedtrade.privacy.groups import together
 
 __all__ = ["PLDAccountant"]
+
+_Exact: TypeAlias = Gaussian | GroupGaussian | Laplace | Pure | Approximate
 
 _INTERVAL = 1e-4
 _MOST_LOSS = 50.0
@@ -25,7 +37,8 @@ class PLDAccountant:
     Losses are rounded up to multiples of 1e-4, or coarser where they exceed 50 (which promises
     nothing), so that the bound is tight but never too small. Gaussians without sampling are added
     up in closed form. Of noise on the lattice only moments are bounded: of those events together
-    it takes the bound of `rdp`, as a distribution where there are events of other kinds.
+    it takes the bound of `rdp`, as a distribution where there are events of other kinds. A group
+    of sampled units is a mixture of Gaussians (Ganesh 2024). Wherever `rdp` is lower, it is taken.
     """
 
     name = "pld"
@@ -33,7 +46,7 @@ class PLDAccountant:
     def __init__(self) -> None:
         self._precision = 0.0
         """Sum of 1 / noise_multiplier^2: Gaussians together are one of 1 / sqrt of it."""
-        self._exact: dict[Gaussian | Laplace | Pure | Approximate, int] = {}
+        self._exact: dict[_Exact, int] = {}
         self._bounded = RDPAccountant()
         """Events of which moments are known."""
         self._has_bounded = False
@@ -47,9 +60,12 @@ class PLDAccountant:
         match event:
             case Gaussian(sampling_probability=1.0):
                 self._precision += event.count / event.noise_multiplier**2
-            case Gaussian() | Laplace() | Pure() | Approximate():
-                one = replace(event, count=1)
-                self._exact[one] = self._exact.get(one, 0) + event.count
+            case GroupGaussian(sampling_probability=1.0):
+                self._precision += event.count * (event.group_size / event.noise_multiplier) ** 2
+            case BoundedRange():
+                self._add(Pure(event.epsilon), event.count)
+            case Gaussian() | GroupGaussian() | Laplace() | Pure() | Approximate():
+                self._add(replace(event, count=1), event.count)
             case _:
                 self._bounded.compose(event)
                 self._has_bounded = True
@@ -73,6 +89,9 @@ class PLDAccountant:
             return self._bounded.delta(epsilon)
         found = float(self._distribution().get_delta_for_epsilon(epsilon))
         return min(found, self._all.delta(epsilon))
+
+    def _add(self, one: _Exact, count: int) -> None:
+        self._exact[one] = self._exact.get(one, 0) + count
 
     def _noise(self) -> float:
         return 1.0 / sqrt(self._precision)
@@ -101,8 +120,10 @@ class PLDAccountant:
         return _INTERVAL * max(1, ceil(largest / _MOST_LOSS))
 
 
-def _loss(event: Gaussian | Laplace | Pure | Approximate) -> float:
+def _loss(event: _Exact) -> float:
     """The largest loss of one event that is not utterly improbable."""
+    if isinstance(event, GroupGaussian):
+        event = together(event)
     match event:
         case Gaussian(noise):
             return float(0.5 / noise**2 + 10.0 / noise)
@@ -111,11 +132,18 @@ def _loss(event: Gaussian | Laplace | Pure | Approximate) -> float:
     return event.epsilon
 
 
-def _distribution(event: Gaussian | Laplace | Pure | Approximate, interval: float) -> Any:
+def _distribution(event: _Exact, interval: float) -> Any:
     match event:
         case Gaussian(noise, probability):
             return privacy_loss_distribution.from_gaussian_mechanism(
                 noise, sampling_prob=probability, value_discretization_interval=interval
+            )
+        case GroupGaussian(noise, probability, size):
+            return privacy_loss_distribution.from_mixture_gaussian_mechanism(
+                noise,
+                list(range(size + 1)),
+                [float(binom.pmf(k, size, probability)) for k in range(size + 1)],
+                value_discretization_interval=interval,
             )
         case Laplace(noise):
             return privacy_loss_distribution.from_laplace_mechanism(

@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from fedtrade.privacy.checks import check_delta, check_epsilon
 from fedtrade.privacy.events import (
     Approximate,
+    BoundedRange,
     Concentrated,
     DiscreteGaussian,
     Event,
     Gaussian,
+    GroupGaussian,
     Laplace,
     Pure,
     Skellam,
 )
+from fedtrade.privacy.groups import together
 from fedtrade.privacy.zcdp import discrete_gaussian_rho, skellam_rdp
 
 __all__ = ["RDPAccountant"]
@@ -52,6 +55,8 @@ class RDPAccountant:
                 self._moments.compose(one, event.count)
             case Gaussian():
                 self._moments.add(event.count * _sampled_gaussian(event))
+            case GroupGaussian():
+                self.compose(together(event))
             case Laplace():
                 one = dp_event.LaplaceDpEvent(event.noise_multiplier)
                 self._moments.compose(one, event.count)
@@ -64,6 +69,10 @@ class RDPAccountant:
                 self._moments.add(event.count * skellam_rdp(event, np.array(_ORDERS)))
             case Pure():
                 self._moments.add(event.count * _randomised_response(event.epsilon))
+            case BoundedRange():
+                concentrated = np.array(_ORDERS) * event.epsilon**2 / 8.0
+                pure = _randomised_response(event.epsilon)
+                self._moments.add(event.count * np.minimum(concentrated, pure))
             case Approximate():
                 self._moments.add(event.count * _randomised_response(event.epsilon))
                 self._log_sound += event.count * log1p(-event.delta)
