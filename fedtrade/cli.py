@@ -17,6 +17,7 @@ import click
 import typer
 import typer.core
 
+from fedtrade.cli_privacy import app as privacy
 from fedtrade.errors import ConfigurationError, FedtradeError
 
 if TYPE_CHECKING:
@@ -309,6 +310,7 @@ provision = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(provision, name="provision")
+app.add_typer(privacy, name="privacy")
 Folder = Annotated[Path, typer.Option("--folder", help="Of the consortium.")]
 CONSORTIUM = Path("consortium")
 

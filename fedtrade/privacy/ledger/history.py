@@ -1,0 +1,134 @@
+"""What happened to an account, in order; entries are added and never changed."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.orm import aliased
+
+from fedtrade.privacy.ledger import schema
+from fedtrade.privacy.ledger.account import Account
+
+__all__ = ["Action", "Entry", "add", "entries", "first_time", "is_settled", "opened", "recount"]
+
+Action: TypeAlias = Literal["budget", "allocated", "consumed", "released"]
+
+_RELEASED: Final = "released"
+_EVENTS: Final = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a history.
+
+    Attributes
+    ----------
+    number : int
+        From 1, in order.
+    time : float
+        Seconds since 1970, by the ledger's clock.
+    account : Account
+    action : {"budget", "allocated", "consumed", "released"}
+    operation : int or None
+        Number of the entry that allocated what is consumed or released.
+    detail : mapping
+        Of a budget its values; of an allocation its `events` (a count by JSON) and its `purpose`.
+    """
+
+    number: int
+    time: float
+    account: Account
+    action: Action
+    operation: int | None
+    detail: Mapping[str, Any]
+
+
+def add(
+    connection: Connection,
+    time: float,
+    account: int,
+    action: Action,
+    detail: str = "{}",
+    operation: int | None = None,
+) -> int:
+    """Add an entry about an account; its number."""
+    row = {
+        "time": time,
+        "account": account,
+        "action": action,
+        "operation": operation,
+        "detail": detail,
+    }
+    key = connection.execute(insert(schema.entry).values(**row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def entries(
+    connection: Connection, account: int | None = None, last: int | None = None
+) -> Iterator[Entry]:
+    """The history of an account or of all, or the last so many entries of it."""
+    entry, owner = schema.entry, schema.account
+    found = (
+        select(entry, owner.c.participant, owner.c.dataset, owner.c.unit)
+        .join(owner, owner.c.id == entry.c.account)
+        .order_by(entry.c.id.desc())
+        .limit(last)
+    )
+    if account is not None:
+        found = found.where(entry.c.account == account)
+    for row in reversed(connection.execute(found).all()):
+        whose = Account(row.participant, row.dataset, row.unit)
+        detail = json.loads(row.detail)
+        yield Entry(row.id, row.time, whose, row.action, row.operation, detail)
+
+
+def opened(connection: Connection, operation: int) -> tuple[int, float, Counter[str]] | None:
+    """Account, time and events of an operation; None if there is none of this number."""
+    entry = schema.entry
+    row = connection.execute(
+        select(entry.c.account, entry.c.time, entry.c.detail).where(
+            entry.c.id == operation, entry.c.action == "allocated"
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return row.account, row.time, Counter(json.loads(row.detail)[_EVENTS])
+
+
+def is_settled(connection: Connection, operation: int) -> bool:
+    """Whether it was consumed or released."""
+    found = select(schema.entry.c.id).where(schema.entry.c.operation == operation)
+    return connection.execute(found).first() is not None
+
+
+def first_time(connection: Connection, account: int) -> float | None:
+    """When something was first allocated; None if nothing was."""
+    entry = schema.entry
+    found = select(func.min(entry.c.time)).where(
+        entry.c.account == account, entry.c.action == "allocated"
+    )
+    value = connection.execute(found).scalar_one()
+    return None if value is None else float(value)
+
+
+def recount(connection: Connection, account: int, start: float) -> Counter[str]:
+    """What was allocated from a time on and not released, from the history alone."""
+    entry, settled = schema.entry, aliased(schema.entry)
+    found = (
+        select(entry.c.detail)
+        .outerjoin(settled, (settled.c.operation == entry.c.id) & (settled.c.action == _RELEASED))
+        .where(
+            entry.c.account == account,
+            entry.c.action == "allocated",
+            entry.c.time >= start,
+            settled.c.id.is_(None),
+        )
+    )
+    counts: Counter[str] = Counter()
+    for (detail,) in connection.execute(found):
+        counts.update(json.loads(detail)[_EVENTS])
+    return counts

@@ -1,0 +1,318 @@
+"""A participant's own account of its privacy: budgets, what was spent of them, and how it came.
+
+What an operation will release is *allocated* before any of it leaves, and *consumed* once it has,
+or *released* if it has not. Whatever was allocated counts as spent unless it was released, so that
+a process that is killed in between has spent it.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, select, update
+
+from fedtrade.errors import BudgetError, LedgerError
+from fedtrade.privacy.events import Event
+from fedtrade.privacy.ledger import balances, history, schema
+from fedtrade.privacy.ledger.account import Account
+from fedtrade.privacy.ledger.balances import Balance
+from fedtrade.privacy.ledger.budget import AccountantName, Budget, date_text
+from fedtrade.privacy.ledger.budget_text import budget_to_json
+from fedtrade.privacy.ledger.composition import Counts, counts_of, is_quick
+from fedtrade.privacy.ledger.history import Entry
+from fedtrade.privacy.ledger.standing import Standing
+from fedtrade.privacy.ledger.store import Store
+
+__all__ = ["Charge", "Ledger"]
+
+_ROUNDING: Final = 1e-9
+"""Share of a budget by which sums of numbers that are not exact may exceed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an operation costs one account."""
+
+    account: Account
+    events: tuple[Event, ...]
+
+
+class Ledger:
+    """Budgets and spendings in one file, which several processes may use at once.
+
+    Parameters
+    ----------
+    path : Path
+        The file; SQLite keeps two more beside it while it is open.
+    create : bool
+        Whether to begin one if there is none.
+    timeout_s : float
+        How long to wait for another process that writes.
+    now : callable
+        Seconds since 1970. A clock that was set back stands still until it has caught up with
+        the latest time that the ledger has seen.
+
+    Raises
+    ------
+    LedgerError
+        If the file is not there, not a ledger, of a newer version, open to others, or cannot be
+        used; so does every method.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        timeout_s: float = 30.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = Store(path, create=create, timeout_s=timeout_s)
+        self._now = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._store.close()
+
+    def set_budget(
+        self,
+        account: Account,
+        *,
+        epsilon: float,
+        delta: float,
+        starts: float | None = None,
+        ends: float = inf,
+        renews_days: float | None = None,
+        accountant: AccountantName = "pld",
+    ) -> Budget:
+        """Put a budget in the place of the one that was in force; see `Budget`.
+
+        `starts` is by default when the one before did, or when the account first spent something:
+        a new budget gives nothing back that was spent.
+        """
+        with self._store.writing() as connection:
+            at = self._tick(connection)
+            number = balances.number_of(connection, account, make=True)
+            assert number is not None
+            budget = Budget(
+                epsilon=float(epsilon),
+                delta=float(delta),
+                starts=_start(connection, number, at) if starts is None else float(starts),
+                ends=float(ends),
+                renews_days=renews_days,
+                accountant=accountant,
+            )
+            balances.save_budget(connection, number, budget, at)
+            history.add(connection, at, number, "budget", budget_to_json(budget))
+        return budget
+
+    def allocate(
+        self, charges: Iterable[Charge], purpose: Mapping[str, Any] | None = None
+    ) -> tuple[int, ...]:
+        """Set aside what an operation will release: all of the charges, or none.
+
+        Parameters
+        ----------
+        purpose : mapping
+            Of values that JSON has; it is shown in the history.
+
+        Returns
+        -------
+        tuple of int
+            Numbers for `consume` or `release`.
+
+        Raises
+        ------
+        BudgetError
+            If a budget does not cover its charge; nothing is set aside.
+        AccountingError
+            If a budget's accountant has no bound for an event.
+        """
+        numbers = []
+        with self._store.writing() as connection:
+            at = self._tick(connection)
+            for charge in charges:
+                number = balances.number_of(connection, charge.account, make=True)
+                assert number is not None
+                balance = balances.balance_of(connection, number, at)
+                asked = counts_of(charge.events)
+                spent = _admit(charge.account, balance, asked, at)
+                balance.counts.update(asked)
+                balances.save_spent(connection, balance, spent)
+                detail = json.dumps({"events": asked, "purpose": dict(purpose or {})})
+                numbers.append(history.add(connection, at, number, "allocated", detail))
+        return tuple(numbers)
+
+    def consume(self, operations: Sequence[int]) -> None:
+        """Note that what was allocated has left.
+
+        Raises
+        ------
+        LedgerError
+            If an operation was not allocated, or was consumed or released before.
+        """
+        with self._store.writing() as connection:
+            at = self._tick(connection)
+            for operation in operations:
+                number, _, _ = _opened(connection, operation)
+                history.add(connection, at, number, "consumed", operation=operation)
+
+    def release(self, operations: Sequence[int]) -> None:
+        """Give back what was allocated, as nothing of it has left, nor will.
+
+        Raises
+        ------
+        LedgerError
+            If an operation was not allocated, or was consumed or released before.
+        """
+        with self._store.writing() as connection:
+            at = self._tick(connection)
+            for operation in operations:
+                number, since, counts = _opened(connection, operation)
+                balance = balances.balance_of(connection, number, at)
+                if since >= balance.window.start:
+                    balance.counts.subtract(counts)
+                balances.save_spent(connection, balance, balance.epsilon_if_quick())
+                history.add(connection, at, number, "released", operation=operation)
+
+    def standing(self, account: Account) -> Standing | None:
+        """How an account stands; None if the ledger does not know it."""
+        with self._store.reading() as connection:
+            number = balances.number_of(connection, account, make=False)
+            found = balances.standings(connection, self._read_clock(connection), number)
+            return None if number is None else next(found)
+
+    def standings(self) -> list[Standing]:
+        """How all accounts stand, in the order of their names."""
+        with self._store.reading() as connection:
+            return list(balances.standings(connection, self._read_clock(connection)))
+
+    def spent_ever(self, account: Account) -> float:
+        """Epsilon of all that was ever allocated and not released, whatever the window."""
+        with self._store.reading() as connection:
+            number = balances.number_of(connection, account, make=False)
+            if number is None:
+                return 0.0
+            balance = balances.balance_of(connection, number, self._read_clock(connection))
+            return balance.epsilon(history.recount(connection, number, -inf))
+
+    def counts(self, account: Account) -> Counts:
+        """How often each event counts in the present window, by its JSON."""
+        with self._store.reading() as connection:
+            number = balances.number_of(connection, account, make=False)
+            if number is None:
+                return {}
+            return balances.balance_of(connection, number, self._read_clock(connection)).counts
+
+    def history(self, account: Account | None = None, last: int | None = None) -> list[Entry]:
+        """The entries about an account or about all, in order; or the last so many."""
+        with self._store.reading() as connection:
+            if account is None:
+                return list(history.entries(connection, None, last))
+            number = balances.number_of(connection, account, make=False)
+            return [] if number is None else list(history.entries(connection, number, last))
+
+    def check(self) -> None:
+        """See that what is counted of each account is what its history says.
+
+        Raises
+        ------
+        LedgerError
+            If it is not.
+        """
+        with self._store.reading() as connection:
+            at = self._read_clock(connection)
+            for number, account in balances.accounts(connection):
+                balance = balances.balance_of(connection, number, at)
+                if balance.counts != history.recount(connection, number, balance.window.start):
+                    raise LedgerError(
+                        f"the ledger counts another sum for {account} than its own history; put "
+                        "a sound copy in its place."
+                    )
+
+    def clock_behind_s(self) -> float:
+        """By how many seconds the clock is behind the latest time that the ledger has seen."""
+        with self._store.reading() as connection:
+            return max(0.0, self._read_clock(connection) - self._now())
+
+    def _read_clock(self, connection: Connection) -> float:
+        latest = connection.execute(select(schema.clock.c.latest)).scalar_one()
+        return max(float(latest), self._now())
+
+    def _tick(self, connection: Connection) -> float:
+        """The time, which no later entry will be before."""
+        at = self._read_clock(connection)
+        connection.execute(update(schema.clock).values(latest=at))
+        return at
+
+
+def _admit(account: Account, balance: Balance, asked: Counts, at: float) -> float | None:
+    """Refuse what a budget does not cover; what is spent afterwards, if it was computed."""
+    after = balance.counts + Counter(asked)
+    budget = balance.budget
+    if budget is None:
+        return replace(balance, counts=after).epsilon_if_quick()
+    budget.check_valid(at)
+    limit = budget.epsilon * (1.0 + _ROUNDING)
+    if balance.proof.covers(after) and not is_quick(after, budget.accountant):
+        return None
+    spent = balance.epsilon(after)
+    if not spent <= limit:
+        raise _refusal(account, balance, spent)
+    if not is_quick(after, budget.accountant):
+        balance.proof = balance.proof.extended(
+            after, asked, lambda counts: balance.epsilon(counts) <= limit
+        )
+    return spent
+
+
+def _refusal(account: Account, balance: Balance, after: float) -> BudgetError:
+    budget, spent = balance.budget, balance.epsilon(balance.counts)
+    assert budget is not None
+    remaining = max(0.0, budget.epsilon - spent)
+    until = "" if balance.window.end == inf else f" until {date_text(balance.window.end)}"
+    return BudgetError(
+        f"the privacy budget of {account} does not cover what is asked: requested epsilon "
+        f"{after - spent:.4g} at delta={budget.delta:g}, remaining {remaining:.4g} of "
+        f"{budget.epsilon:g}{until}; ask for less, or set a larger budget with `fedtrade privacy "
+        "set-budget`."
+    )
+
+
+def _opened(connection: Connection, operation: int) -> tuple[int, float, Counter[str]]:
+    """Account, time and events of an operation that nobody has settled."""
+    found = history.opened(connection, operation)
+    if found is None:
+        raise LedgerError(f"the ledger has no operation {operation} that was allocated.")
+    if history.is_settled(connection, operation):
+        raise LedgerError(
+            f"operation {operation} of the ledger was consumed or released before; allocate "
+            "another."
+        )
+    return found
+
+
+def _start(connection: Connection, number: int, at: float) -> float:
+    """From when a new budget counts by default."""
+    before = balances.budget_of(connection, number)
+    if before is not None:
+        return before.starts
+    first = history.first_time(connection, number)
+    return at if first is None else first
