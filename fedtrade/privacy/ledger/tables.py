@@ -21,17 +21,17 @@ _METER: Final = 16
 _WARNING: Final = 0.75
 """Share of a budget from which on the meter is yellow; red is what is all spent."""
 _NONE: Final = "-"
+_DATE: Final = len("2026-12-31")
 
 
 def status_table(standings: Iterable[Standing]) -> Table:
     """How accounts stand, a line each."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("participant", "data", "unit"):
-        table.add_column(head, overflow="fold")
+    table.add_column("account", overflow="fold")
     for head in ("spent", "of", "delta", "left"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("", width=_METER)
-    table.add_column("until", overflow="fold")
+    table.add_column("until", no_wrap=True)
     for standing in standings:
         table.add_row(*_cells(standing))
     return table
@@ -61,18 +61,16 @@ def print_table(table: Table, console: Console | None = None) -> None:
 
 
 def _cells(standing: Standing) -> list[RenderableType]:
-    account, budget = standing.account, standing.budget
+    budget = standing.budget
     has_end = standing.window.end < inf
     return [
-        Text(account.participant),
-        Text(account.dataset),
-        account.unit,
+        Text(str(standing.account)),
         f"{standing.spent:.3g}",
         _NONE if budget is None else f"{budget.epsilon:g}",
         f"{standing.delta:g}",
         _NONE if budget is None else f"{standing.remaining:.3g}",
         "" if budget is None else _meter(standing.spent, budget.epsilon),
-        date_text(standing.window.end) if has_end else _NONE,
+        date_text(standing.window.end)[:_DATE] if has_end else _NONE,
     ]
 
 
