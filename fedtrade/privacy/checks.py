@@ -1,8 +1,10 @@
 """Refusal of targets that promise nothing."""
 
-from fedtrade.errors import AccountingError
+from math import inf
 
-__all__ = ["check_delta", "check_epsilon", "check_target"]
+from fedtrade.errors import AccountingError, PrivacyError
+
+__all__ = ["check_clip", "check_delta", "check_epsilon", "check_spend", "check_target"]
 
 
 def check_delta(delta: float, n_units: int | None = None) -> None:
@@ -44,6 +46,29 @@ def check_target(epsilon: float, delta: float, n_units: int | None = None) -> No
     AccountingError
         If `epsilon` is not a positive finite number, or `delta` is out of range (`check_delta`).
     """
-    if not 0.0 < epsilon < float("inf"):
-        raise AccountingError(f"epsilon={epsilon} must be a positive number.")
+    check_spend(epsilon)
     check_delta(delta, n_units)
+
+
+def check_spend(epsilon: float) -> None:
+    """Refuse an epsilon for a mechanism that is not a positive finite number.
+
+    Raises
+    ------
+    AccountingError
+        If it is not.
+    """
+    if not 0.0 < epsilon < inf:
+        raise AccountingError(f"epsilon={epsilon} must be a positive number.")
+
+
+def check_clip(clip: float) -> None:
+    """Refuse a bound on what a unit contributes that is not a positive finite number.
+
+    Raises
+    ------
+    PrivacyError
+        If it is not.
+    """
+    if not 0.0 < clip < inf:
+        raise PrivacyError(f"clip={clip} must be a positive number.")
