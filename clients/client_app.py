@@ -19,10 +19,11 @@ from clients.local_correction import LocalCorrection
 from clients.local_rules import obey
 from clients.participant import Participant
 from clients.parties import key_holder_of, party_of
+from clients.record_level import train_on_own_records
 from clients.roles import is_key_holder
 from fedtrade.settings import SUMMED
 from fedtrade.summed_scores import no_score_part, score_part, scored_bars
-from fedtrade.tasks import NamesArms, Sample, Shared, Task
+from fedtrade.tasks import LocalUpdate, NamesArms, Sample, Shared, Task
 from fedtrade.wire import (
     ARMS,
     ARRAYS,
@@ -93,23 +94,31 @@ def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
     request = _open(message, context)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
+    result = _trained(request, vector, message, context)
+    given = party_of(request.participant, context).training(
+        message, np.asarray(result.update, dtype=np.float32), result.n_examples, result.loss
+    )
+    return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
+
+
+def _trained(
+    request: "_Request", vector: NDArray[np.float32], message: Message, context: Context
+) -> LocalUpdate:
+    """What training gives, with all that is to be sent in its update."""
+    record_level = request.participant.privacy.record
+    if record_level is not None:
+        return train_on_own_records(
+            request.participant, record_level, vector, request.sample, request.shared, message
+        )
 
     def gradient(at: np.ndarray) -> np.ndarray | None:
         return request.task.train(at, request.sample, request.shared).gradient
 
     asked = LocalCorrection.of(message, context, gradient)
     if asked is None:
-        result = request.task.train(vector, request.sample, request.shared)
-        update = result.update
-    else:
-        result = request.task.train(
-            vector, request.sample, request.shared, correction=asked.correction
-        )
-        update = asked.finish(result)
-    given = party_of(Participant.of(context), context).training(
-        message, np.asarray(update, dtype=np.float32), result.n_examples, result.loss
-    )
-    return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
+        return request.task.train(vector, request.sample, request.shared)
+    result = request.task.train(vector, request.sample, request.shared, correction=asked.correction)
+    return result._replace(update=asked.finish(result))
 
 
 @app.evaluate()

@@ -37,6 +37,10 @@ class Participant:
         How what it computes may leave it.
     show_path : bool
         Whether one asset's returns and forecasts may leave it, for a picture.
+    privacy : Privacy
+        What it hides by noise.
+    n_rounds : int
+        Of training of one model.
     scores : {"by_participant", "summed"}
         Whether its scores may leave it as they are, or only in a sum with others'.
     """
@@ -46,6 +50,8 @@ class Participant:
         self.aggregation = settings.aggregation
         self.n_known = settings.federation.n_participants or 0
         self.show_path = settings.evaluation.show_path
+        self.privacy = settings.privacy
+        self.n_rounds = settings.federation.rounds
         self.scores = settings.scores
         self._settings = settings
 

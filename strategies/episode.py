@@ -152,7 +152,7 @@ class EpisodeRunner:
             number,
             report.n_replies,
             len(report.refusals),
-            report.loss,
+            self._told(report.loss),
             report.update_norm,
             time.perf_counter() - started,
         )
@@ -160,6 +160,10 @@ class EpisodeRunner:
         self.on_round(outcome, entry)
         if report.skipped and number < self.settings.federation.rounds:
             self._wait_for_the_missing()
+
+    def _told(self, loss: float) -> float:
+        """The loss, or NaN where participants keep theirs to themselves."""
+        return loss if self.settings.privacy.record is None else float("nan")
 
     def _wait_for_the_missing(self) -> None:
         """Give members that are gone time to come back: without them every round is skipped."""

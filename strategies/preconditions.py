@@ -9,6 +9,7 @@ from fedtrade.holdings import Holdings
 from fedtrade.secure import MaskedAggregation, PrivateAggregation
 from fedtrade.settings import Settings
 from fedtrade.summed_scores import check_summed_scores
+from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.tasks.task import Task
 from strategies.round_strategy import RoundStrategy
 
@@ -57,6 +58,7 @@ def check_strategy(
         Naming what is missing and the remedy.
     """
     _check_privacy(settings)
+    _check_record_level(strategy, settings, task)
     strategy.check(n_participants)
     _check_quorum(strategy, settings, n_participants)
     check_summed_scores(settings, settings.federation.n_participants or n_participants)
@@ -79,12 +81,28 @@ def check_strategy(
 
 def _check_privacy(settings: Settings) -> None:
     """Refuse a promise that nothing would keep."""
-    for level in ("record", "participant"):
+    for level in ("participant",):
         if getattr(settings.privacy, level) is not None:
             raise ConfigurationError(
                 f"privacy.{level} is set, and no noise of this level is added yet: set "
                 "privacy=none."
             )
+
+
+def _check_record_level(strategy: RoundStrategy, settings: Settings, task: Task) -> None:
+    """Refuse what no participant can answer with its records kept private."""
+    if settings.privacy.record is None:
+        return
+    if not isinstance(task, TrainsOnRecords):
+        raise ConfigurationError(
+            f"the task {task.name} cannot be trained with privacy.record: it has no "
+            "record_training(); see docs/privacy/record.md, or set privacy.record=null."
+        )
+    if strategy.client_correction.uses_variates:
+        raise ConfigurationError(
+            "strategy.client_correction: control variates show gradients without noise; with "
+            "privacy.record use another correction, or none."
+        )
 
 
 def _check_quorum(strategy: RoundStrategy, settings: Settings, n_participants: int) -> None:

@@ -21,12 +21,14 @@ from fedtrade.holdings import Holdings, build_task
 from fedtrade.market.bar_time import usual_bar
 from fedtrade.nodes.process import tether
 from fedtrade.outcome import EpisodeOutcome, RoundLog
+from fedtrade.privacy.record_statement import with_record_level
 from fedtrade.report import Progress
 from fedtrade.report.assemble import assemble
 from fedtrade.report.outputs import remove_outputs, write_outputs
 from fedtrade.report.privacy import Traffic, privacy_record
 from fedtrade.secure.statement import KEY_HOLDER, with_scores
 from fedtrade.settings import SUMMED, Settings
+from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.wire import EpisodeRecord
 from strategies.episode import EpisodeRunner
 from strategies.membership import Membership, discover
@@ -84,6 +86,14 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
         shows_path=settings.evaluation.show_path,
     )
     episodes = plan(settings, members.calendar, task.horizon_bars)
+    level = settings.privacy.record if federation.rounds else None
+    if level is not None and isinstance(task, TrainsOnRecords):
+        statement = with_record_level(
+            statement,
+            level,
+            n_steps=federation.rounds * task.local_steps,
+            n_models=len(episodes),
+        )
     # Last, because they replace what an earlier run left: only now can this one begin.
     checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))
     if not settings.resume:

@@ -14,7 +14,7 @@ from fedtrade.lazy_torch import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Fit", "fit_vectors"]
+__all__ = ["Adam", "Fit", "fit_vectors"]
 
 LossFunction: TypeAlias = "Callable[[Tensor], Tensor]"
 """From vectors of shape (n_fits, n_params) to the loss of each example, (n_fits, n_examples)."""
@@ -79,7 +79,7 @@ def fit_vectors(
     pull = torch.from_numpy(np.where(np.isfinite(strength), strength, 0.0))[:, None]
     origin = torch.from_numpy(np.asarray(start, dtype=np.float32))
     vectors = torch.where(free, origin, centre).requires_grad_(True)
-    adam = _Adam(vectors)
+    adam = Adam(vectors)
     losses = torch.zeros(len(strength))
     first = torch.zeros_like(vectors, requires_grad=False)
     for step in range(n_steps):
@@ -102,8 +102,8 @@ def _added(correction: Correction, vectors: Tensor, origin: Tensor) -> Tensor:
     return added if correction.shift is None else added + torch.from_numpy(correction.shift)
 
 
-class _Adam:
-    """Adam on one tensor, in place.
+class Adam:
+    """Adam on one tensor, in place (Kingma and Ba 2015, algorithm 1).
 
     `torch.optim` loads the compiler on first use, which takes longer than a participant's whole
     training, and each of its steps costs as much as the gradient of a small model.
@@ -117,6 +117,7 @@ class _Adam:
         self._steps = 0
 
     def step(self, gradient: Tensor, learning_rate: float) -> None:
+        """Go one step down a gradient of the tensor's shape."""
         self._steps += 1
         beta1, beta2 = self._betas
         with torch.no_grad():

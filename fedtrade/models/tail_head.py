@@ -28,9 +28,11 @@ from fedtrade.lazy_torch import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TailForecasts", "TailHead"]
+__all__ = ["SCORE_WEIGHT", "TailForecasts", "TailHead"]
 
 LEAST_DOF = 2.1
+SCORE_WEIGHT = 0.5
+"""Weight of the FZ0 score beside the likelihood."""
 LIMIT = 8.0
 """Parameters beyond +-8 count as +-8, so that no vector overflows single precision."""
 
@@ -84,7 +86,13 @@ class TailHead:
         scale = -volatility[:, None]
         return TailForecasts(var=scale * multiples, es=scale * shortfalls)
 
-    def losses(self, shape: Tensor, log_volatility: Tensor, returns: Tensor) -> Tensor:
+    def losses(
+        self,
+        shape: Tensor,
+        log_volatility: Tensor,
+        returns: Tensor,
+        score_weight: float = SCORE_WEIGHT,
+    ) -> Tensor:
         """Loss of each example.
 
         Parameters
@@ -92,6 +100,8 @@ class TailHead:
         shape : Tensor of shape (..., n_params)
         log_volatility : Tensor of shape (..., n)
         returns : Tensor of shape (n,)
+        score_weight : float
+            Of the FZ0 score beside the likelihood.
 
         Returns
         -------
@@ -100,7 +110,8 @@ class TailHead:
         # Its module defines a class of torch's, and so needs torch to be imported.
         from fedtrade.models.tail_loss import tail_loss
 
-        return tail_loss(*self._unpacked(shape), log_volatility, returns, self._tensor)
+        unpacked = self._unpacked(shape)
+        return tail_loss(*unpacked, log_volatility, returns, self._tensor, score_weight)
 
     @cached_property
     def _tensor(self) -> Tensor:

@@ -11,10 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["SCORE_WEIGHT", "tail_loss"]
-
-SCORE_WEIGHT = 0.5
-"""Weight of the FZ0 score beside the likelihood."""
+__all__ = ["tail_loss"]
 
 
 def tail_loss(
@@ -24,8 +21,9 @@ def tail_loss(
     log_volatility: Tensor,
     returns: Tensor,
     levels: Tensor,
+    score_weight: float,
 ) -> Tensor:
-    """Student-t negative log-likelihood plus half the mean FZ0 score, of each example.
+    """Student-t negative log-likelihood plus `score_weight` times the mean FZ0 score, by example.
 
     With `u = return / volatility`, `VaR = -m volatility` and `ES = -e volatility`, FZ0 (Patton,
     Ziegel and Chen 2019, equation 6) is `max(-(u + m), 0) / (level e) + m / e + log e +
@@ -46,7 +44,7 @@ def tail_loss(
     Tensor of shape (..., n)
     """
     loss: Tensor = _TailLoss.apply(  # type: ignore[no-untyped-call]
-        multiples, shortfalls, dof, log_volatility, returns, levels
+        multiples, shortfalls, dof, log_volatility, returns, levels, score_weight
     )
     return loss
 
@@ -54,7 +52,14 @@ def tail_loss(
 class _TailLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, m: Tensor, e: Tensor, dof: Tensor, log_volatility: Tensor, r: Tensor, a: Tensor
+        ctx: Any,
+        m: Tensor,
+        e: Tensor,
+        dof: Tensor,
+        log_volatility: Tensor,
+        r: Tensor,
+        a: Tensor,
+        score_weight: float,
     ) -> Tensor:
         u = r * torch.exp(-log_volatility)
         spread = (dof - 2.0)[..., None]
@@ -62,12 +67,13 @@ class _TailLoss(torch.autograd.Function):
         log_tail = torch.log1p(q)
         half = 0.5 * (dof[..., None] + 1.0)
         excess = torch.clamp(-(u[..., None] + m[..., None, :]), min=0.0)
-        cost = SCORE_WEIGHT / (len(a) * a * e)
+        cost = score_weight / (len(a) * a * e)
         norm = torch.lgamma(half) - torch.lgamma(0.5 * dof[..., None])
         norm = norm - 0.5 * (torch.log(spread) + log(pi))
-        constant = SCORE_WEIGHT * ((m / e + torch.log(e)).mean(dim=-1, keepdim=True) - 1.0) - norm
-        loss = (1.0 + SCORE_WEIGHT) * log_volatility + half * log_tail + constant
+        constant = score_weight * ((m / e + torch.log(e)).mean(dim=-1, keepdim=True) - 1.0) - norm
+        loss = (1.0 + score_weight) * log_volatility + half * log_tail + constant
         loss = loss + (excess @ cost[..., None])[..., 0]
+        ctx.score_weight = score_weight
         ctx.save_for_backward(m, e, dof, u, q, log_tail, excess, cost)
         return loss
 
@@ -78,13 +84,13 @@ class _TailLoss(torch.autograd.Function):
         share = q / (1.0 + q)
         by_volatility = g * (
             1.0
-            + SCORE_WEIGHT
+            + ctx.score_weight
             - (dof[..., None] + 1.0) * share
             + u * (hits @ cost[..., None])[..., 0]
         )
         total = g.sum(dim=-1, keepdim=True)
         row = g[..., None, :]
-        level_share = SCORE_WEIGHT / m.shape[-1] * total / e
+        level_share = ctx.score_weight / m.shape[-1] * total / e
         by_multiple = level_share - cost * (row @ hits)[..., 0, :]
         by_shortfall = level_share * (1.0 - m / e) - cost / e * (row @ excess)[..., 0, :]
         half, spread = 0.5 * (dof + 1.0), dof - 2.0
@@ -94,4 +100,4 @@ class _TailLoss(torch.autograd.Function):
             - half / spread * (g * share).sum(dim=-1)
             - total[..., 0] * slope
         )
-        return by_multiple, by_shortfall, by_dof, by_volatility, None, None
+        return by_multiple, by_shortfall, by_dof, by_volatility, None, None, None

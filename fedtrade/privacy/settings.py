@@ -22,19 +22,42 @@ class RecordLevel(SettingsRecord):
     Attributes
     ----------
     epsilon, delta : float
-        Of one record, over all rounds of a run.
+        Of one record, over all rounds of training of one model. A run that is evaluated trains a
+        model at each origin; what they come to together is stated.
     clip : float
         Largest Euclidean norm of one record's gradient.
+    unit : {"day", "label"}
+        What a record is. `day`: all that the returns of one bar do in the training, as labels and
+        in the features of later bars. `label`: what they do as labels alone.
+    look_back_bars : int
+        With `day`, features look back no further than this: a bar is then part of the gradients
+        of at most as many bars.
+    sampling_probability : float
+        With which a bar's gradient is in a step, independently of others (Poisson sampling).
     secure_noise : bool
-        Whether noise comes from the operating system's generator, which is slower.
+        Whether noise is exact, from the operating system's generator; or else in floating point,
+        whose low bits can tell (Mironov 2012).
     accountant : {"pld", "prv", "rdp"}
     """
 
     epsilon: Epsilon = 8.0
     delta: Delta = 1e-5
     clip: Clip = 8.0
+    unit: Literal["day", "label"] = "day"
+    look_back_bars: Annotated[int, Field(ge=44, multiple_of=2)] = 64
+    sampling_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     secure_noise: bool = True
     accountant: Literal["pld", "prv", "rdp"] = "pld"
+
+    @property
+    def longest_look_back(self) -> int | None:
+        """`look_back_bars` where it matters."""
+        return self.look_back_bars if self.unit == "day" else None
+
+    @property
+    def unit_records(self) -> int:
+        """Bars whose gradients one record is part of."""
+        return self.look_back_bars if self.unit == "day" else 1
 
 
 class AdaptiveClip(SettingsRecord):

@@ -1,5 +1,6 @@
 """Live progress of a run, and its results as a table, in the terminal."""
 
+import math
 import time
 from types import TracebackType
 from typing import Literal, Self
@@ -123,7 +124,7 @@ class Progress:
     ) -> None:
         """Report a round (counted from 1) of the current episode."""
         self._n_failures += n_failures
-        shown_loss = MISSING if loss is None else f"{loss:.4g}"
+        shown_loss = MISSING if loss is None or math.isnan(loss) else f"{loss:.4g}"
         replies = f"{n_replies} of {self._n_participants} replied"
         rounds = f"{round_number} round{'' if round_number == 1 else 's'}"
         self._last_detail = f"{rounds}, {replies}, loss {shown_loss}"

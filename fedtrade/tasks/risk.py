@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -37,7 +38,9 @@ from fedtrade.features.volatility import LEAST_VOLATILITY
 from fedtrade.lazy_torch import torch
 from fedtrade.models import NetworkFactory, TailHead
 from fedtrade.models.fitting import fit_vectors
+from fedtrade.models.tail_head import SCORE_WEIGHT
 from fedtrade.tasks.local_training import LocalFit, fit_alone, fit_one
+from fedtrade.tasks.record_training import RecordTraining, blocks
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     FEDERATED,
@@ -78,10 +81,31 @@ class RiskExamples:
     returns: Tensor
     label_bars: NDArray[np.intp]
 
+    @staticmethod
+    def joined(parts: Iterable[RiskExamples]) -> RiskExamples:
+        """All examples of several lots."""
+        parts = list(parts)
+        return RiskExamples(
+            torch.cat([part.features for part in parts]),
+            torch.cat([part.log_base for part in parts]),
+            torch.cat([part.returns for part in parts]),
+            np.concatenate([part.label_bars for part in parts]),
+        )
+
     def where(self, keep: NDArray[np.bool_]) -> RiskExamples:
         mask = torch.from_numpy(keep)
         return RiskExamples(
             self.features[mask], self.log_base[mask], self.returns[mask], self.label_bars[keep]
+        )
+
+    def at(self, index: NDArray[np.intp]) -> RiskExamples:
+        """Those at an index of any shape, with that shape in front."""
+        chosen = torch.from_numpy(index)
+        return RiskExamples(
+            self.features[chosen],
+            self.log_base[chosen],
+            self.returns[chosen],
+            self.label_bars[index],
         )
 
     @property
@@ -175,7 +199,7 @@ class Risk:
         self._network = network(N_FEATURES, 1)
         self._head = TailHead(levels)
         self._base_volatility = base_volatility
-        self._local_steps = local_steps
+        self.local_steps = local_steps
         self._learning_rate = learning_rate
         self._shrinkage = shrinkage
         self._alone_steps = alone_steps
@@ -220,7 +244,7 @@ class Risk:
         examples = self.examples(sample, shared)
         if not examples.n_bars:
             return LocalUpdate(np.zeros_like(vector), 0.0, 0, np.zeros_like(vector))
-        fit = self._fit(vector, examples, self._local_steps, correction=correction)
+        fit = self._fit(vector, examples, self.local_steps, correction=correction)
         n_examples = len(examples.label_bars)
         return LocalUpdate(fit.vector - vector, fit.loss, n_examples, fit.gradient)
 
@@ -252,7 +276,7 @@ class Risk:
         fit = fit_vectors(
             vector,
             lambda vectors: self._loss(vectors, stacked),
-            n_steps=self._local_steps,
+            n_steps=self.local_steps,
             learning_rate=self._learning_rate,
             prior=self.initial(0),
             shrinkages=[shrinkage_for(own.n_bars, self._shrinkage) for own in examples],
@@ -261,6 +285,28 @@ class Risk:
             LocalUpdate(fitted - vector, float(loss), len(own.label_bars), gradient)
             for fitted, loss, gradient, own in zip(*fit, examples, strict=True)
         ]
+
+    def record_training(
+        self, sample: Sample, shared: Shared, look_back_bars: int | None
+    ) -> RecordTraining:
+        """See `TrainsOnRecords`; by the likelihood alone.
+
+        The gradient of the FZ0 score is one over the tail probability at the few bars that hit,
+        and nearly zero at all others: clipped, it pulls the quantiles inwards whatever the noise.
+        """
+        examples = RiskExamples.joined(
+            own.where(own.label_bars >= first)
+            for part, first in blocks(sample, look_back_bars)
+            for own in [self.examples(part, shared)]
+        )
+        return RecordTraining.of(
+            examples,
+            partial(self._loss, score_weight=0.0),
+            prior=self.initial(0),
+            shrinkage=shrinkage_for(max(examples.n_bars, 1), self._shrinkage),
+            n_steps=self.local_steps,
+            learning_rate=self._learning_rate,
+        )
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:
         """Nothing: the sums do not determine this model."""
@@ -272,13 +318,8 @@ class Risk:
             return self.initial(0)
         scale = Standardiser.from_sum(shared["moments"])
         parts = [_examples(self._inputs(sample, shared), sample, scale) for sample in samples]
-        pooled = RiskExamples(
-            torch.cat([part.features for part in parts]),
-            torch.cat([part.log_base for part in parts]),
-            torch.cat([part.returns for part in parts]),
-            np.concatenate([part.label_bars for part in parts]),
-        )
-        n_steps = n_rounds * self._local_steps
+        pooled = RiskExamples.joined(parts)
+        n_steps = n_rounds * self.local_steps
         return self._fit(
             self.initial(0), pooled, n_steps, max(part.n_bars for part in parts)
         ).vector
@@ -302,9 +343,12 @@ class Risk:
             correction=correction,
         )
 
-    def _loss(self, vector: Tensor, examples: RiskExamples) -> Tensor:
+    def _loss(
+        self, vector: Tensor, examples: RiskExamples, score_weight: float = SCORE_WEIGHT
+    ) -> Tensor:
         correction, shape = self._network_and_shape(vector, examples.features)
-        return self._head.losses(shape, examples.log_base + correction, examples.returns)
+        log_volatility = examples.log_base + correction
+        return self._head.losses(shape, log_volatility, examples.returns, score_weight)
 
     def _network_and_shape(self, vector: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """The logarithm of the correction (..., n), and the parameters of the head."""

@@ -45,6 +45,7 @@ from fedtrade.features.momentum import (
 from fedtrade.lazy_torch import torch
 from fedtrade.models import NetworkFactory
 from fedtrade.tasks.local_training import LocalFit, LocalFits, fit_alone, fit_one
+from fedtrade.tasks.record_training import RecordTraining, blocks
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     FEDERATED,
@@ -85,6 +86,21 @@ class _Examples:
     def where(self, keep: NDArray[np.bool_]) -> _Examples:
         mask = torch.from_numpy(keep)
         return _Examples(self.features[mask], self.labels[mask], self.label_bars[keep])
+
+    def at(self, index: NDArray[np.intp]) -> _Examples:
+        """Those at an index of any shape, with that shape in front."""
+        chosen = torch.from_numpy(index)
+        return _Examples(self.features[chosen], self.labels[chosen], self.label_bars[index])
+
+    @staticmethod
+    def joined(parts: Iterable[_Examples]) -> _Examples:
+        """All examples of several lots."""
+        parts = list(parts)
+        return _Examples(
+            torch.cat([part.features for part in parts]),
+            torch.cat([part.labels for part in parts]),
+            np.concatenate([part.label_bars for part in parts]),
+        )
 
     def shuffled(self) -> _Examples:
         """Labels dealt anew over bars and assets with random signs, always in the same way.
@@ -200,7 +216,7 @@ class Signal:
         self._bars_per_year = bars_per_year
         self.n_trials = n_trials
         self._shuffle_labels = shuffle_labels
-        self._local_steps = local_steps
+        self.local_steps = local_steps
         self._learning_rate = learning_rate
         self._shrinkage = shrinkage
         self._alone_steps = alone_steps
@@ -263,9 +279,29 @@ class Signal:
         examples = self._examples(sample, shared)
         if not examples.n_bars:
             return LocalUpdate(np.zeros_like(vector), 0.0, 0, np.zeros_like(vector))
-        fit = self._fit(vector, examples, self._local_steps, correction=correction)
+        fit = self._fit(vector, examples, self.local_steps, correction=correction)
         n_examples = len(examples.label_bars)
         return LocalUpdate(fit.vector - vector, fit.loss, n_examples, fit.gradient)
+
+    def record_training(
+        self, sample: Sample, shared: Shared, look_back_bars: int | None
+    ) -> RecordTraining:
+        """See `TrainsOnRecords`."""
+        examples = _Examples.joined(
+            own.where(own.label_bars >= first)
+            for part, first in blocks(sample, look_back_bars)
+            for own in [
+                _training_examples(_inputs(part, _market(part, shared)), part, shared["moments"])
+            ]
+        )
+        return RecordTraining.of(
+            examples.shuffled() if self._shuffle_labels else examples,
+            self._loss,
+            prior=self.initial(0),
+            shrinkage=shrinkage_for(max(examples.n_bars, 1), self._shrinkage),
+            n_steps=self.local_steps,
+            learning_rate=self._learning_rate,
+        )
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:
         """Nothing: the sums do not determine this model."""
@@ -276,12 +312,8 @@ class Signal:
         if n_rounds == 0:
             return self.initial(0)
         parts = [self._examples(sample, shared) for sample in samples]
-        pooled = _Examples(
-            torch.cat([part.features for part in parts]),
-            torch.cat([part.labels for part in parts]),
-            np.concatenate([part.label_bars for part in parts]),
-        )
-        n_steps = n_rounds * self._local_steps
+        pooled = _Examples.joined(parts)
+        n_steps = n_rounds * self.local_steps
         return self._fit(
             self.initial(0), pooled, n_steps, max(part.n_bars for part in parts)
         ).vector

@@ -72,6 +72,11 @@ class Sample:
         """The bars to be scored."""
         return self.panel.n_bars - self.n_train - self.n_skip
 
+    def training_bars(self, start: int, stop: int) -> "Sample":
+        """The training bars from `start` up to `stop` alone, as a sample without scored bars."""
+        part = self.panel.rows(start, stop)
+        return Sample(part, self.rows[start:stop], self.n_calendar, stop - start)
+
     @classmethod
     def take(
         cls,

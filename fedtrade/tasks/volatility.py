@@ -38,6 +38,7 @@ from fedtrade.models.variance_ridge import (
     variance_ridge_vector,
 )
 from fedtrade.tasks.local_training import TUNING_GRID, LocalFit, fit_one
+from fedtrade.tasks.record_training import RecordTraining, blocks
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     Evaluation,
@@ -81,6 +82,20 @@ class _Examples:
 
     def where(self, keep: NDArray[np.bool_]) -> _Examples:
         return _Examples(self.features[keep], self.ratios[keep], self.label_bars[keep])
+
+    def at(self, index: NDArray[np.intp]) -> _Examples:
+        """Those at an index of any shape, with that shape in front."""
+        return _Examples(self.features[index], self.ratios[index], self.label_bars[index])
+
+    @staticmethod
+    def joined(parts: Iterable[_Examples]) -> _Examples:
+        """All examples of several lots."""
+        parts = list(parts)
+        return _Examples(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.ratios for part in parts]),
+            np.concatenate([part.label_bars for part in parts]),
+        )
 
     @cached_property
     def tensors(self) -> tuple[Tensor, Tensor]:
@@ -147,7 +162,7 @@ class Volatility:
             )
         self._network = network(N_FEATURES, len(HORIZONS))
         self._linear = Linear(N_FEATURES, len(HORIZONS))
-        self._local_steps = local_steps
+        self.local_steps = local_steps
         self._learning_rate = learning_rate
         self._shrinkage = shrinkage
 
@@ -202,10 +217,29 @@ class Volatility:
         examples = _examples(_inputs(sample, shared), sample, scale)
         if not examples.n_bars:
             return LocalUpdate(np.zeros_like(vector), 0.0, 0, np.zeros_like(vector))
-        n_steps, n_bars = self._local_steps, examples.n_bars
+        n_steps, n_bars = self.local_steps, examples.n_bars
         fit = self._fit(vector, examples, n_steps, n_bars, correction)
         n_examples = len(examples.label_bars)
         return LocalUpdate(fit.vector - vector, fit.loss, n_examples, fit.gradient)
+
+    def record_training(
+        self, sample: Sample, shared: Shared, look_back_bars: int | None
+    ) -> RecordTraining:
+        """See `TrainsOnRecords`."""
+        scale = Standardiser.from_sum(shared["moments"])
+        examples = _Examples.joined(
+            own.where(own.label_bars >= first)
+            for part, first in blocks(sample, look_back_bars)
+            for own in [_examples(_inputs(part, shared), part, scale)]
+        )
+        return RecordTraining.of(
+            examples,
+            self._loss,
+            prior=self.initial(0),
+            shrinkage=shrinkage_for(max(examples.n_bars, 1), self._shrinkage),
+            n_steps=self.local_steps,
+            learning_rate=self._learning_rate,
+        )
 
     def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:
         """The network on all examples in one place; without rounds the untrained one."""
@@ -213,13 +247,9 @@ class Volatility:
             return self.initial(0)
         scale = Standardiser.from_sum(shared["moments"])
         parts = [_examples(_inputs(sample, shared), sample, scale) for sample in samples]
-        pooled = _Examples(
-            np.concatenate([part.features for part in parts]),
-            np.concatenate([part.ratios for part in parts]),
-            np.concatenate([part.label_bars for part in parts]),
-        )
+        pooled = _Examples.joined(parts)
         n_bars = max(part.n_bars for part in parts)
-        return self._fit(self.initial(0), pooled, n_rounds * self._local_steps, n_bars).vector
+        return self._fit(self.initial(0), pooled, n_rounds * self.local_steps, n_bars).vector
 
     def _fit(
         self,

@@ -90,8 +90,10 @@ def told(asked: Message, own: Context, tmp_path: Path) -> str:
 
 def test_where_things_lie_is_not_told(tmp_path: Path) -> None:
     data = {"_target_": "fedtrade.market.files.csv", "path": str(tmp_path / "gone.csv")}
-    config = node_config(tmp_path, data=data)
-    assert "could not answer (DataError)" in told(greeting(), context(config), tmp_path)
+    willing = {"modes": ["plain"], "scores": "by_participant"}
+    config = node_config(tmp_path, data=data, allow=willing)
+    own = context(config, "aggregation=plain")
+    assert "could not answer (DataError)" in told(greeting(), own, tmp_path)
     config |= {"identity-key": str(tmp_path / "gone.key"), "role": "key-holder"}
     holder = node_config(tmp_path, role="key_holder", number=4)
     own = context(holder | {"identity-key": config["identity-key"]}, "aggregation=encrypted")

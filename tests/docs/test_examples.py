@@ -45,6 +45,8 @@ def run(command: str, folder: Path) -> None:
         "arena.md",
         "nodes/index.md",
         "nodes/provisioning.md",
+        "privacy/audit.md",
+        "privacy/record.md",
         "secure/groups.md",
         "secure/index.md",
         "secure/statistics.md",

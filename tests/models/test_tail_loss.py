@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedtrade.evaluation import fz0
-from fedtrade.models.tail_loss import SCORE_WEIGHT, tail_loss
+from fedtrade.models.tail_head import SCORE_WEIGHT
+from fedtrade.models.tail_loss import tail_loss
 
 LEVELS = torch.tensor([0.05, 0.025, 0.01], dtype=torch.float64)
 
@@ -41,7 +42,7 @@ def test_value_and_gradient_are_those_of_the_definition(seed: int) -> None:
     ours = [value.clone().requires_grad_(True) for value in free]
     theirs = [value[0].clone().requires_grad_(True) for value in free]
     weights = torch.linspace(0.1, 2.0, len(returns), dtype=torch.float64)
-    found = tail_loss(*ours, returns, LEVELS)
+    found = tail_loss(*ours, returns, LEVELS, SCORE_WEIGHT)
     expected = reference(*theirs, returns)
     torch.testing.assert_close(found[0], expected)
     gradients = torch.autograd.grad((weights * found).sum(), ours)
@@ -54,15 +55,17 @@ def test_value_and_gradient_are_those_of_the_definition(seed: int) -> None:
 def test_gradient_agrees_with_finite_differences() -> None:
     *free, returns = inputs(3, n_fits=2, n=7)
     free = [value.requires_grad_(True) for value in free]
-    assert torch.autograd.gradcheck(lambda *v: tail_loss(*v, returns, LEVELS), free)
+    assert torch.autograd.gradcheck(lambda *v: tail_loss(*v, returns, LEVELS, SCORE_WEIGHT), free)
 
 
 def test_fits_side_by_side_give_what_each_gives_alone() -> None:
     *free, returns = inputs(5, n_fits=4)
-    together = tail_loss(*free, returns, LEVELS)
+    together = tail_loss(*free, returns, LEVELS, SCORE_WEIGHT)
     assert together.shape == (4, len(returns))
     for k in range(4):
-        torch.testing.assert_close(together[k], tail_loss(*(v[k] for v in free), returns, LEVELS))
+        torch.testing.assert_close(
+            together[k], tail_loss(*(v[k] for v in free), returns, LEVELS, SCORE_WEIGHT)
+        )
 
 
 def test_the_score_is_that_of_the_evaluation() -> None:
@@ -75,8 +78,8 @@ def test_the_score_is_that_of_the_evaluation() -> None:
         return fz0(returns.numpy()[:, None], var, es, LEVELS.numpy()).mean(axis=1)
 
     other = 1.3 * e
-    difference = tail_loss(m, e, dof, log_volatility, returns, LEVELS) - tail_loss(
-        m, other, dof, log_volatility, returns, LEVELS
+    difference = tail_loss(m, e, dof, log_volatility, returns, LEVELS, SCORE_WEIGHT) - tail_loss(
+        m, other, dof, log_volatility, returns, LEVELS, SCORE_WEIGHT
     )
     expected = SCORE_WEIGHT * (score(e) - score(other))
     assert difference[0].numpy() == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,215 @@
+"""Training of which every record is kept private: DP-SGD (Abadi et al. 2016).
+
+In each step the records in it are drawn by lot, each one's gradient is clipped, and noise is
+added to the sum: Opacus's optimiser does the latter two. What follows, the pull to the prior and
+Adam, uses nothing but that noisy sum. The lots and the noise come from the system's random source,
+never from a run's seed, which the server knows.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedtrade.models.fitting import Adam
+from fedtrade.privacy.calibration import noise_multiplier
+from fedtrade.privacy.events import Event, Gaussian
+from fedtrade.privacy.settings import RecordLevel
+from fedtrade.tasks.record_training import RecordTraining
+
+__all__ = ["PrivateSums", "RecordNoise", "record_gradients", "train_on_records"]
+
+
+ROUNDING = 1e-9
+"""Share by which sums in double precision can differ more than exact ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordNoise:
+    """What a step of private training does to the sum of gradients, and what that costs.
+
+    Attributes
+    ----------
+    clip : float
+        Largest L2 norm of a record's gradient.
+    sampling_probability : float
+        Of each record in each step.
+    stddev : float
+        Of the noise on each coordinate of the sum.
+    unit_records : int
+        Records that one unit of privacy can be part of.
+    secure : bool
+        Exact noise, or noise in floating point.
+    """
+
+    clip: float
+    sampling_probability: float
+    stddev: float
+    unit_records: int
+    secure: bool
+
+    @classmethod
+    def of(cls, level: RecordLevel, n_steps: int) -> "RecordNoise":
+        """The least noise that keeps the promise over so many steps in all.
+
+        Raises
+        ------
+        AccountingError
+            If no noise does.
+        """
+        k = level.unit_records
+        probability = _any_of(k, level.sampling_probability)
+        least = noise_multiplier(level.epsilon, level.delta, n_steps, probability, level.accountant)
+        return cls(
+            level.clip,
+            level.sampling_probability,
+            least * k * level.clip * (1.0 + ROUNDING),
+            k,
+            level.secure_noise,
+        )
+
+    def event(self, n_steps: int) -> Event:
+        """What so many steps cost one unit.
+
+        A unit of k records is in a step if any of them is, and then changes the sum by at most
+        k times the clip. By joint convexity of the hockey-stick divergence, the worst case is that
+        it always does so by exactly that much.
+        """
+        return Gaussian(
+            self.stddev / (self.unit_records * self.clip),
+            _any_of(self.unit_records, self.sampling_probability),
+            n_steps,
+        )
+
+
+def train_on_records(
+    start: NDArray[np.float32],
+    training: RecordTraining,
+    noise: RecordNoise,
+    *,
+    proximal: float = 0.0,
+    observe: Callable[[Tensor], None] | None = None,
+) -> NDArray[np.float32]:
+    """One round of private training.
+
+    Parameters
+    ----------
+    start : float32 of shape (n_params,)
+    proximal : float
+        Strength of a pull to `start`.
+    observe : callable or None
+        Shown the noisy sum of each step, as an auditor is.
+
+    Returns
+    -------
+    float32 of shape (n_params,)
+        The trained vector. It is the only thing that may leave: neither the loss nor the number
+        of examples in a step is private.
+
+    Raises
+    ------
+    ValueError
+        If there is no record.
+    """
+    if not training.n_records:
+        raise ValueError("there is no record to train on.")
+    sums = PrivateSums(len(start), noise)
+    vector = torch.from_numpy(np.array(start, dtype=np.float32))
+    prior = torch.from_numpy(np.asarray(training.prior, dtype=np.float32))
+    origin = vector.clone()
+    pull, expected = training.shrinkage, training.n_records * noise.sampling_probability
+    adam = Adam(vector)
+    for step in range(training.n_steps):
+        chosen = _drawn(training.n_records, noise.sampling_probability)
+        total = sums.release(record_gradients(training, vector, chosen))
+        if observe is not None:
+            observe(total)
+        gradient = total / expected
+        if np.isinf(pull):
+            return np.array(training.prior, dtype=np.float32)
+        gradient = gradient + pull * (vector - prior) + proximal * (vector - origin)
+        adam.step(gradient, training.learning_rate * (1.0 - step / training.n_steps))
+    return vector.numpy()
+
+
+def record_gradients(training: RecordTraining, vector: Tensor, chosen: NDArray[np.intp]) -> Tensor:
+    """Each chosen record's gradient at a vector (n_params,), shape (n_chosen, n_params).
+
+    By one backward pass.
+    """
+    own = vector.expand(len(chosen), -1).clone().requires_grad_(True)
+    if not len(chosen):
+        return torch.zeros_like(own, requires_grad=False)
+    (gradients,) = torch.autograd.grad(training.losses(own, chosen).sum(), own)
+    # A record whose loss overflowed must not say so.
+    return torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+class PrivateSums:
+    """Clips rows, adds them and adds noise.
+
+    Parameters
+    ----------
+    n_params : int
+        Length of a row.
+    noise : RecordNoise
+    """
+
+    def __init__(self, n_params: int, noise: RecordNoise) -> None:
+        from opacus.optimizers import DPOptimizer
+
+        self._sum = torch.nn.Parameter(torch.zeros(n_params, dtype=torch.float64))
+        exact = _exact_noise(n_params, noise.stddev) if noise.secure else None
+        self._exact = exact
+        self._optimizer = DPOptimizer(
+            torch.optim.SGD([self._sum], lr=1.0),
+            noise_multiplier=0.0 if exact else noise.stddev / noise.clip,
+            max_grad_norm=noise.clip,
+            expected_batch_size=None,
+            loss_reduction="sum",
+            generator=torch.Generator().manual_seed(int.from_bytes(os.urandom(7), "big")),
+        )
+
+    def release(self, rows: Tensor) -> Tensor:
+        """The noisy sum of clipped rows (n_rows, n_params), shape (n_params,)."""
+        self._optimizer.zero_grad()
+        self._sum.grad_sample = rows.double()  # type: ignore[attr-defined]  # where Opacus looks
+        self._optimizer.pre_step()
+        total = self._sum.grad
+        assert total is not None
+        total = total.detach().clone()
+        return (total if self._exact is None else self._exact(total)).float()
+
+
+def _exact_noise(n_params: int, stddev: float) -> Callable[[Tensor], Tensor]:
+    """OpenDP's: a rounding of the exact sum of a value and of noise that is drawn as an integer."""
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")
+    space = (
+        dp.vector_domain(dp.atom_domain(T=float, nan=False), size=n_params),
+        dp.l2_distance(T=float),
+    )
+    measurement = dp.m.make_gaussian(*space, scale=stddev)
+
+    def release(total: Tensor) -> Tensor:
+        return torch.tensor(measurement(total.tolist()), dtype=torch.float64)
+
+    return release
+
+
+def _drawn(n_records: int, probability: float) -> NDArray[np.intp]:
+    """The records of one step, each by its own lot."""
+    if probability >= 1.0:
+        return np.arange(n_records)
+    lots = np.frombuffer(os.urandom(8 * n_records), dtype=np.uint64)
+    return np.flatnonzero(lots < np.uint64(probability * 2.0**64))
+
+
+def _any_of(k: int, probability: float) -> float:
+    """Probability that a step has any of k records."""
+    return 1.0 if probability >= 1.0 else float(-np.expm1(k * np.log1p(-probability)))

@@ -1,0 +1,69 @@
+"""What the record level of a run promises, in the words and numbers of its privacy statement."""
+
+from dataclasses import replace
+
+from fedtrade.privacy.accountant import spent
+from fedtrade.privacy.settings import RecordLevel
+from fedtrade.secure.statement import Parameter, PrivacyStatement
+
+__all__ = ["with_record_level"]
+
+_UNITS = {
+    "day": "one training day of a participant: all that its returns do in the training, as labels "
+    "and in the features of later days",
+    "label": "the returns of one training day of a participant as labels; what the features of "
+    "later days tell of it is outside of the promise",
+}
+
+
+def with_record_level(
+    statement: PrivacyStatement, level: RecordLevel, *, n_steps: int, n_models: int
+) -> PrivacyStatement:
+    """The statement with the promise of the record level.
+
+    Parameters
+    ----------
+    n_steps : int
+        Of a participant in the training of one model.
+    n_models : int
+        Trained in the run, one at each origin.
+
+    Raises
+    ------
+    AccountingError
+        If no noise keeps the promise.
+    """
+    from fedtrade.privacy.dp_sgd import RecordNoise
+
+    noise = RecordNoise.of(level, n_steps)
+    together = spent([noise.event(n_steps * n_models)], level.delta, level.accountant)
+    at = f"at delta {level.delta:g}"
+    return replace(
+        statement,
+        broken_by=(
+            *statement.broken_by,
+            "The noise hides single records, against everybody. It is none on federated sums and "
+            "scores, which leave as exact as the trust mode lets them.",
+        ),
+        assumptions=(
+            *statement.assumptions,
+            f"Record level: what training tells of {_UNITS[level.unit]}, is bounded by epsilon "
+            f"{level.epsilon:g} {at} for each model, and by {together:.3g} for all {n_models} "
+            "models of the run. Each participant adds the noise itself, and one that does not "
+            "hurts itself alone. How many bars it has is no secret; losses are not told.",
+        ),
+        parameters=(
+            *statement.parameters,
+            Parameter("record.epsilon", level.epsilon, f"of one record and one model, {at}"),
+            Parameter(
+                "record.noise_multiplier",
+                round(noise.stddev / (noise.unit_records * noise.clip), 4),
+                "standard deviation of the noise over the most that one record changes",
+            ),
+            Parameter(
+                "record.unit_records",
+                noise.unit_records,
+                "days whose gradients one record is part of",
+            ),
+        ),
+    )

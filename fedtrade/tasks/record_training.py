@@ -1,0 +1,161 @@
+"""A participant's training seen as a sum over records: what private training needs to know.
+
+A record is everything that one label bar adds to the loss. Features of a bar are made of many
+returns, so that one return is part of many records. `blocks` bounds how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedtrade.lazy_torch import torch
+from fedtrade.tasks.task import Sample, Shared, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["RecordTraining", "TrainsOnRecords", "blocks"]
+
+
+class StackedExamples(Protocol):
+    """Training examples that can be dealt out to records."""
+
+    @property
+    def label_bars(self) -> NDArray[np.intp]:
+        """Shape (n_examples,)."""
+        ...
+
+    @property
+    def features(self) -> ArrayLike:
+        """Shape (n_examples, n_features)."""
+        ...
+
+    def at(self: E, index: NDArray[np.intp]) -> E:
+        """Those at an index of any shape; every array gets that shape in front."""
+        ...
+
+
+E = TypeVar("E", bound=StackedExamples)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordTraining:
+    """Minimise the mean of the records' losses plus `shrinkage / 2 * |v - prior|^2` by Adam.
+
+    Attributes
+    ----------
+    n_records, n_examples : int
+    features : callable
+        From records' numbers to what their first example is learned from, (n, n_features).
+    losses : callable
+        From one vector a record, (n, n_params), and records' numbers (n,) to their losses (n,),
+        each of which depends on its own record alone.
+    prior : float32 of shape (n_params,)
+    shrinkage, learning_rate : float
+    n_steps : int
+        In a round.
+    """
+
+    n_records: int
+    n_examples: int
+    features: Callable[[NDArray[np.intp]], NDArray[np.float64]]
+    losses: Callable[[Tensor, NDArray[np.intp]], Tensor]
+    prior: NDArray[np.float32]
+    shrinkage: float
+    learning_rate: float
+    n_steps: int
+
+    @classmethod
+    def of(
+        cls,
+        examples: E,
+        loss_of: Callable[[Tensor, E], Tensor],
+        *,
+        prior: NDArray[np.float32],
+        shrinkage: float,
+        learning_rate: float,
+        n_steps: int,
+    ) -> RecordTraining:
+        """Of examples, grouped by the bar at which their label ends.
+
+        A record's loss is the mean over its examples.
+
+        Parameters
+        ----------
+        loss_of : callable
+            From vectors (n, n_params) and examples of shape (n, k) to losses (n, k).
+        """
+        index, counts = _grouped(examples.label_bars)
+        weights = (np.arange(index.shape[1]) < counts[:, None]) / np.maximum(counts, 1)[:, None]
+        shares = torch.from_numpy(weights.astype(np.float32))
+
+        def losses(vectors: Tensor, chosen: NDArray[np.intp]) -> Tensor:
+            each = loss_of(vectors, examples.at(index[chosen]))
+            return (each * shares[torch.from_numpy(chosen)]).sum(dim=-1)
+
+        def features(chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+            first = examples.at(index[chosen][:, 0])
+            return np.asarray(first.features, dtype=np.float64)
+
+        return cls(
+            n_records=len(index),
+            n_examples=len(examples.label_bars),
+            features=features,
+            losses=losses,
+            prior=prior,
+            shrinkage=shrinkage,
+            learning_rate=learning_rate,
+            n_steps=n_steps,
+        )
+
+
+@runtime_checkable
+class TrainsOnRecords(Task, Protocol):
+    """A task whose training can be made private for each record; tasks need not."""
+
+    local_steps: int
+
+    def record_training(
+        self, sample: Sample, shared: Shared, look_back_bars: int | None
+    ) -> RecordTraining:
+        """The participant's training by records.
+
+        Parameters
+        ----------
+        look_back_bars : int or None
+            How far features may look back, an even number; None for as far as they like.
+        """
+        ...
+
+
+def blocks(sample: Sample, look_back_bars: int | None) -> list[tuple[Sample, int]]:
+    """Cut the training bars of a sample, each part with the calendar row of its first label.
+
+    Every part is at most `look_back_bars` long and overlaps the one before it by half, whose
+    labels are already learned from. A bar's returns are in at most two parts, in each of which
+    they are followed by no more than half a part of labels that are learned from (in the first,
+    where nothing overlaps, by a whole one): they are part of at most `look_back_bars` records.
+    """
+    if look_back_bars is None or sample.n_train <= look_back_bars:
+        return [(sample.training_bars(0, sample.n_train), 0)]
+    half = look_back_bars // 2
+    parts = []
+    for start in range(0, sample.n_train - half, half):
+        part = sample.training_bars(start, min(start + look_back_bars, sample.n_train))
+        parts.append((part, 0 if start == 0 else int(sample.rows[start + half])))
+    return parts
+
+
+def _grouped(label_bars: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The examples of each label bar (n_records, most), filled up with any, and how many."""
+    if not len(label_bars):
+        return np.zeros((0, 0), dtype=np.intp), np.zeros(0, dtype=np.intp)
+    order = np.argsort(label_bars, kind="stable")
+    _, starts, counts = np.unique(label_bars[order], return_index=True, return_counts=True)
+    within = np.minimum(np.arange(counts.max()), counts[:, None] - 1)
+    return order[starts[:, None] + within], counts
