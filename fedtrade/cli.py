@@ -375,53 +375,6 @@ def provision_check(kit: Annotated[Path, typer.Argument(help="A kit's folder.")]
     print(f"{kit} is whole.")
 
 
-privacy = typer.Typer(
-    name="privacy",
-    help="Differential privacy: what was promised, what is spent, and what an attack finds.",
-    no_args_is_help=True,
-)
-app.add_typer(privacy, name="privacy")
-
-
-@privacy.command("audit", context_settings=PASS_ON)
-def privacy_audit(
-    context: typer.Context,
-    overrides: Overrides = None,
-    canaries: Annotated[int, typer.Option(help="Canaries in the bounded trainings.")] = 500,
-    models: Annotated[int, typer.Option(help="Trainings of the membership attack.")] = 32,
-    days: Annotated[int, typer.Option(help="Days that are to be read off gradients.")] = 50,
-    confidence: Annotated[float, typer.Option(help="Of each bound.")] = 0.95,
-) -> None:
-    """Attack the record level of a run's settings: canaries, membership, gradient inversion.
-
-    OVERRIDES are those of `fedtrade simulate`, with privacy=record unless they say otherwise.
-    Writes audit.json and audit.html to `out`; exit status 1 if the claim is refuted, or if the
-    audit would not notice a broken mechanism.
-    """
-    from conf.launch import runs_of
-    from fedtrade.privacy.audit.audit import audit
-    from fedtrade.privacy.audit.report import print_audit, write_audit
-
-    given = [*(overrides or []), *context.args]
-    level = [] if any(key.startswith("privacy=") for key in given) else ["privacy=record"]
-    passed = True
-    for settings in runs_of([*level, *given]):
-        found = audit(
-            settings,
-            n_canaries=canaries,
-            n_models=models,
-            n_days=days,
-            confidence=confidence,
-            on_step=lambda step: print(f"{step} ...", flush=True),
-        )
-        write_audit(found, Path(settings.out))
-        print_audit(found)
-        print(f"Report: {Path(settings.out) / 'audit.html'}")
-        passed = passed and found.passed
-    if not passed:
-        raise typer.Exit(1)
-
-
 def _simulate(settings: "Settings") -> None:
     from fedtrade.report import print_results, read_results
 

@@ -1,4 +1,4 @@
-"""`fedtrade privacy`: a participant's own budgets, and what was spent of them."""
+"""`fedtrade privacy`: a participant's own budgets, what was spent of them, and what attacks find."""
 
 import json as json_text
 from datetime import UTC, datetime
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Show, cap and plan what a participant spends of its privacy.", no_args_is_help=True
+    help="Show, cap and plan what a participant spends of its privacy, and attack the promise.",
+    no_args_is_help=True,
 )
 
 File = Annotated[Path, typer.Option("--ledger", help="The participant's ledger.")]
@@ -171,6 +172,48 @@ def plan(
     if utility is not None and curve is not None:
         noise = _noise_of(curve, utility)
     _print_plan(_planned(means, noise, rounds, sampling), json)
+
+
+@app.command("audit", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def audit(
+    context: typer.Context,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Hydra overrides, such as `privacy.record.epsilon=2`."),
+    ] = None,
+    canaries: Annotated[int, typer.Option(help="Canaries in the bounded trainings.")] = 500,
+    models: Annotated[int, typer.Option(help="Trainings of the membership attack.")] = 32,
+    days: Annotated[int, typer.Option(help="Days that are to be read off gradients.")] = 50,
+    confidence: Annotated[float, typer.Option(help="Of each bound.")] = 0.95,
+) -> None:
+    """Attack the record level of a run's settings: canaries, membership, gradient inversion.
+
+    OVERRIDES are those of `fedtrade simulate`, with privacy=record unless they say otherwise.
+    Writes audit.json and audit.html to `out`; exit status 1 if the claim is refuted, or if the
+    audit would not notice a broken mechanism.
+    """
+    from conf.launch import runs_of
+    from fedtrade.privacy.audit.audit import audit as attack
+    from fedtrade.privacy.audit.report import print_audit, write_audit
+
+    given = [*(overrides or []), *context.args]
+    level = [] if any(key.startswith("privacy=") for key in given) else ["privacy=record"]
+    passed = True
+    for settings in runs_of([*level, *given]):
+        found = attack(
+            settings,
+            n_canaries=canaries,
+            n_models=models,
+            n_days=days,
+            confidence=confidence,
+            on_step=lambda step: print(f"{step} ...", flush=True),
+        )
+        write_audit(found, Path(settings.out))
+        print_audit(found)
+        print(f"Report: {Path(settings.out) / 'audit.html'}")
+        passed = passed and found.passed
+    if not passed:
+        raise typer.Exit(1)
 
 
 def _planned(
