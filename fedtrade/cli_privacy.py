@@ -1,4 +1,4 @@
-"""`fedtrade privacy`: a participant's own budgets, what was spent of them, and what attacks find."""
+"""`fedtrade privacy`: a participant's budgets, what was spent of them, and what attacks find."""
 
 import json as json_text
 from datetime import UTC, datetime
