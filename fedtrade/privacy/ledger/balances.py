@@ -42,6 +42,8 @@ class Balance:
         What was allocated in the window and not released.
     proof : Proof
         Of counts that fit into the budget.
+    kept : Counter or None
+        What the file's tally has of this window; None if it is that of an earlier one.
     """
 
     number: int
@@ -49,6 +51,7 @@ class Balance:
     window: Window
     counts: Counter[str]
     proof: Proof
+    kept: Counter[str] | None
 
     def epsilon(self, counts: Counts) -> float:
         """What events cost together, by the budget's delta and accountant."""
@@ -89,16 +92,16 @@ def balance_of(connection: Connection, number: int, at: float) -> Balance:
     row = connection.execute(select(schema.balance).where(schema.balance.c.account == number)).one()
     budget = budget_from_json(row.budget)
     window = _window(budget, at)
-    if window.start == row.window:
-        found = connection.execute(
-            select(schema.tally.c.event, schema.tally.c.count).where(
-                schema.tally.c.account == number
-            )
-        )
-        counts = Counter({event: count for event, count in found if count})
-    else:
+    proof = Proof.from_json(row.proof)
+    if window.start != row.window:
         counts = history.recount(connection, number, window.start)
-    return Balance(number, budget, window, counts, Proof.from_json(row.proof))
+        return Balance(number, budget, window, counts, proof, None)
+    tally = schema.tally
+    found = connection.execute(
+        select(tally.c.event, tally.c.count).where(tally.c.account == number)
+    )
+    counts = Counter({event: count for event, count in found if count})
+    return Balance(number, budget, window, counts, proof, counts.copy())
 
 
 def save_budget(connection: Connection, number: int, budget: Budget, at: float) -> None:
@@ -113,21 +116,19 @@ def save_budget(connection: Connection, number: int, budget: Budget, at: float) 
 
 def save_spent(connection: Connection, balance: Balance, spent: float | None) -> None:
     """Write what a balance has become, and its epsilon, or None if it was not computed."""
-    number = balance.number
-    table = schema.balance
-    before = connection.execute(
-        select(table.c.window).where(table.c.account == number)
-    ).scalar_one()
-    if before != balance.window.start:
+    number, kept = balance.number, balance.kept
+    if kept is None:
         connection.execute(delete(schema.tally).where(schema.tally.c.account == number))
+        kept = Counter()
     connection.execute(
-        update(table)
-        .where(table.c.account == number)
+        update(schema.balance)
+        .where(schema.balance.c.account == number)
         .values(window=balance.window.start, spent=spent, proof=balance.proof.to_json())
     )
     rows = [
         {"account": number, "event": event, "count": count}
         for event, count in balance.counts.items()
+        if count != kept[event]
     ]
     if rows:
         statement = upsert(schema.tally)

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.orm import aliased
@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from fedtrade.privacy.ledger import schema
 from fedtrade.privacy.ledger.account import Account
 
-__all__ = ["Action", "Entry", "add", "entries", "first_time", "is_settled", "opened", "recount"]
+__all__ = ["Action", "Entry", "Opened", "add", "entries", "first_time", "opened", "recount"]
 
 Action: TypeAlias = Literal["budget", "allocated", "consumed", "released"]
 
@@ -44,6 +44,26 @@ class Entry:
     action: Action
     operation: int | None
     detail: Mapping[str, Any]
+
+
+class Opened(NamedTuple):
+    """An operation that was allocated.
+
+    Attributes
+    ----------
+    account : int
+        Its number in the file.
+    time : float
+    counts : Counter
+        How often each event, by its JSON.
+    is_settled : bool
+        Whether it was consumed or released.
+    """
+
+    account: int
+    time: float
+    counts: Counter[str]
+    is_settled: bool
 
 
 def add(
@@ -86,23 +106,18 @@ def entries(
         yield Entry(row.id, row.time, whose, row.action, row.operation, detail)
 
 
-def opened(connection: Connection, operation: int) -> tuple[int, float, Counter[str]] | None:
-    """Account, time and events of an operation; None if there is none of this number."""
-    entry = schema.entry
+def opened(connection: Connection, operation: int) -> Opened | None:
+    """An operation; None if there is none of this number."""
+    entry, settled = schema.entry, aliased(schema.entry)
     row = connection.execute(
-        select(entry.c.account, entry.c.time, entry.c.detail).where(
-            entry.c.id == operation, entry.c.action == "allocated"
-        )
+        select(entry.c.account, entry.c.time, entry.c.detail, settled.c.id)
+        .outerjoin(settled, settled.c.operation == entry.c.id)
+        .where(entry.c.id == operation, entry.c.action == "allocated")
     ).one_or_none()
     if row is None:
         return None
-    return row.account, row.time, Counter(json.loads(row.detail)[_EVENTS])
-
-
-def is_settled(connection: Connection, operation: int) -> bool:
-    """Whether it was consumed or released."""
-    found = select(schema.entry.c.id).where(schema.entry.c.operation == operation)
-    return connection.execute(found).first() is not None
+    counts = Counter(json.loads(row.detail)[_EVENTS])
+    return Opened(row.account, row.time, counts, row.id is not None)
 
 
 def first_time(connection: Connection, account: int) -> float | None:

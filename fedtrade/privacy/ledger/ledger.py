@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, select, update
 
 from fedtrade.errors import BudgetError, LedgerError
 from fedtrade.privacy.events import Event
@@ -24,8 +24,8 @@ from fedtrade.privacy.ledger.account import Account
 from fedtrade.privacy.ledger.balances import Balance
 from fedtrade.privacy.ledger.budget import AccountantName, Budget, date_text
 from fedtrade.privacy.ledger.budget_text import budget_to_json
-from fedtrade.privacy.ledger.composition import Counts, counts_of, is_quick
-from fedtrade.privacy.ledger.history import Entry
+from fedtrade.privacy.ledger.composition import Counts, counts_of, epsilon_of, is_quick
+from fedtrade.privacy.ledger.history import Entry, Opened
 from fedtrade.privacy.ledger.standing import Standing
 from fedtrade.privacy.ledger.store import Store
 
@@ -171,7 +171,7 @@ class Ledger:
         with self._store.writing() as connection:
             at = self._tick(connection)
             for operation in operations:
-                number, _, _ = _opened(connection, operation)
+                number = _opened(connection, operation).account
                 history.add(connection, at, number, "consumed", operation=operation)
 
     def release(self, operations: Sequence[int]) -> None:
@@ -185,10 +185,11 @@ class Ledger:
         with self._store.writing() as connection:
             at = self._tick(connection)
             for operation in operations:
-                number, since, counts = _opened(connection, operation)
+                found = _opened(connection, operation)
+                number = found.account
                 balance = balances.balance_of(connection, number, at)
-                if since >= balance.window.start:
-                    balance.counts.subtract(counts)
+                if found.time >= balance.window.start:
+                    balance.counts.subtract(found.counts)
                 balances.save_spent(connection, balance, balance.epsilon_if_quick())
                 history.add(connection, at, number, "released", operation=operation)
 
@@ -258,9 +259,10 @@ class Ledger:
 
     def _tick(self, connection: Connection) -> float:
         """The time, which no later entry will be before."""
-        at = self._read_clock(connection)
-        connection.execute(update(schema.clock).values(latest=at))
-        return at
+        latest = schema.clock.c.latest
+        at = case((latest > self._now(), latest), else_=self._now())
+        ticked = update(schema.clock).values(latest=at).returning(latest)
+        return float(connection.execute(ticked).scalar_one())
 
 
 def _admit(account: Account, balance: Balance, asked: Counts, at: float) -> float | None:
@@ -271,16 +273,22 @@ def _admit(account: Account, balance: Balance, asked: Counts, at: float) -> floa
         return replace(balance, counts=after).epsilon_if_quick()
     budget.check_valid(at)
     limit = budget.epsilon * (1.0 + _ROUNDING)
-    if balance.proof.covers(after) and not is_quick(after, budget.accountant):
-        return None
-    spent = balance.epsilon(after)
-    if not spent <= limit:
-        raise _refusal(account, balance, spent)
-    if not is_quick(after, budget.accountant):
-        balance.proof = balance.proof.extended(
-            after, asked, lambda counts: balance.epsilon(counts) <= limit
-        )
-    return spent
+
+    def fits(counts: Counts) -> bool:
+        # Moments take no time to add up, and are never below what `pld` has.
+        by_moments = epsilon_of(counts, budget.delta, "rdp") if budget.accountant == "pld" else inf
+        return by_moments <= limit or balance.epsilon(counts) <= limit
+
+    if is_quick(after, budget.accountant):
+        spent = balance.epsilon(after)
+        if not spent <= limit:
+            raise _refusal(account, balance, spent)
+        return spent
+    if not balance.proof.covers(after):
+        if not fits(after):
+            raise _refusal(account, balance, balance.epsilon(after))
+        balance.proof = balance.proof.extended(after, fits)
+    return None
 
 
 def _refusal(account: Account, balance: Balance, after: float) -> BudgetError:
@@ -296,12 +304,12 @@ def _refusal(account: Account, balance: Balance, after: float) -> BudgetError:
     )
 
 
-def _opened(connection: Connection, operation: int) -> tuple[int, float, Counter[str]]:
-    """Account, time and events of an operation that nobody has settled."""
+def _opened(connection: Connection, operation: int) -> Opened:
+    """An operation that nobody has settled."""
     found = history.opened(connection, operation)
     if found is None:
         raise LedgerError(f"the ledger has no operation {operation} that was allocated.")
-    if history.is_settled(connection, operation):
+    if found.is_settled:
         raise LedgerError(
             f"operation {operation} of the ledger was consumed or released before; allocate "
             "another."

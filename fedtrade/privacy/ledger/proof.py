@@ -6,9 +6,9 @@ seconds, and is done a few times for each doubling of the number of operations.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Self
 
 from fedtrade.privacy.ledger.composition import Counts
@@ -23,32 +23,30 @@ class Proof:
     Attributes
     ----------
     counts : Counts
-    stride : int
-        How many operations further the next proof tries to reach.
+    reach : float
+        By which share of what is spent the next proof tries to reach ahead.
     """
 
     counts: Counts = field(default_factory=dict)
-    stride: int = 1
+    reach: float = 1.0
 
     def covers(self, counts: Counts) -> bool:
         """Whether nothing took place more often than in what fits."""
         return all(n <= self.counts.get(text, 0) for text, n in counts.items())
 
-    def extended(self, counts: Counts, asked: Counts, fits: Callable[[Counts], bool]) -> Self:
-        """A proof from counts that fit, ahead of them by as many operations as `asked` as can be.
+    def extended(self, counts: Counts, fits: Callable[[Counts], bool]) -> Self:
+        """A proof from counts that fit, ahead of them by `reach` if that fits as well.
 
-        The stride doubles as long as it fits and halves when it does not.
+        Otherwise of the counts alone, and the next one tries to reach half as far.
         """
-        ahead = Counter(counts)
-        for text, n in asked.items():
-            ahead[text] += n * self.stride
+        ahead = {text: n + ceil(self.reach * n) for text, n in counts.items()}
         if fits(ahead):
-            return type(self)(ahead, 2 * self.stride)
-        return type(self)(counts, max(1, self.stride // 2))
+            return type(self)(ahead, self.reach)
+        return type(self)(dict(counts), self.reach / 2.0)
 
     def to_json(self) -> str:
         """As `from_json` takes it."""
-        return json.dumps({"counts": dict(self.counts), "stride": self.stride})
+        return json.dumps({"counts": dict(self.counts), "reach": self.reach})
 
     @classmethod
     def from_json(cls, text: str | None) -> Self:

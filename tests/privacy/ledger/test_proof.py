@@ -36,7 +36,7 @@ def test_operations_are_admitted_as_if_each_was_computed_by_few_computations(
         if not proof.covers(after):
             if not fits(after):
                 break
-            proof = proof.extended(after, asked, fits)
+            proof = proof.extended(after, fits)
         counts = after
     assert counts["a"] == limit // price
     assert len(computed) <= 6 * log2(2 + counts["a"]) + 4
