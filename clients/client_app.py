@@ -13,6 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from clients.budget import within_budget
 from clients.discretion import discreet
 from clients.kept_state import keep
 from clients.local_correction import LocalCorrection
@@ -47,7 +48,7 @@ from fedtrade.wire import (
 
 __all__ = ["app"]
 
-app = ClientApp(mods=[discreet, keep, obey])
+app = ClientApp(mods=[discreet, keep, obey, within_budget])
 
 
 @app.query("describe")

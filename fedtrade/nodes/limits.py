@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from fedtrade.errors import ConfigurationError, LimitError
+from fedtrade.nodes.privacy_check import check_privacy
 from fedtrade.nodes.settings import ClientSettings
 from fedtrade.secure import (
     EncryptedAggregation,
@@ -190,16 +191,21 @@ def _check_work(settings: Settings, local: ClientSettings) -> None:
             )
 
 
+def _check_privacy(settings: Settings, local: ClientSettings) -> None:
+    check_privacy(settings.privacy, local.privacy)
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     _check_targets,
     _check_mode,
     _check_contributors,
     _check_identities,
     _check_scores,
+    _check_privacy,
     _check_task,
     _check_work,
 )
-"""Those of a participant, in order; a privacy budget is one more."""
+"""Those of a participant, in order. Its privacy budget is seen with each message."""
 
 KEY_HOLDER_CHECKS: Final[tuple[Check, ...]] = (_check_mode, _check_contributors, _check_identities)
 """Those of a key holder, who has no data and builds nothing that a run names."""

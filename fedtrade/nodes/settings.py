@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
+from fedtrade.nodes.privacy_settings import PrivacyLimits
 from fedtrade.settings import BY_PARTICIPANT, SUMMED, Component
 from fedtrade.settings_record import SettingsRecord
 
@@ -87,6 +88,7 @@ class ClientSettings(SettingsRecord):
     data : Component or None
         Its own prices; None takes those that the run names, for runs on one machine.
     allow : Limits
+    privacy : PrivacyLimits
     executor : {"warm", "stock"}
         Whether answers come from a process that has its libraries loaded, or Flower starts a new
         one for each.
@@ -113,6 +115,7 @@ class ClientSettings(SettingsRecord):
     state: str
     data: Component | None = None
     allow: Limits = Limits()
+    privacy: PrivacyLimits = PrivacyLimits()
     executor: Literal["warm", "stock"] = "warm"
     code: Literal["installed", "bundle"] = "installed"
     poll_s: Annotated[float, Field(ge=0.05, le=60.0)] = 0.2

@@ -46,6 +46,7 @@ def run(command: str, folder: Path) -> None:
         "nodes/index.md",
         "nodes/provisioning.md",
         "privacy/audit.md",
+        "privacy/ledger.md",
         "privacy/record.md",
         "secure/groups.md",
         "secure/index.md",

@@ -1,0 +1,141 @@
+"""A Flower mod by which a participant tells no more of its data than its own budget covers.
+
+What an answer costs is set aside in the participant's ledger before anything is computed, and is
+consumed before the reply leaves. If the node dies in between it is spent; only what was refused
+before anything could leave is given back. Where a node has no settings of its own, as in a
+simulation, it does nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from flwr.app import ConfigRecord, Context, Message
+
+from clients.contributed import kind_of
+from clients.costs import Costs, costs_of, is_training
+from clients.local_rules import local_settings_of
+from fedtrade.errors import BudgetError, FedtradeError
+from fedtrade.nodes.privacy_settings import Cap
+from fedtrade.nodes.settings import ClientSettings
+from fedtrade.privacy.ledger import UNITS, Account, AccountantName, Charge, Ledger, Unit
+from fedtrade.wire import CONFIG, ROUND_NUMBER, SUM
+
+__all__ = ["within_budget"]
+
+EPISODE: Final = "episode"
+
+Call = Callable[[Message, Context], Message]
+
+
+def within_budget(message: Message, context: Context, call_next: Call) -> Message:
+    """Answer if the budget covers it.
+
+    Raises
+    ------
+    BudgetError
+        If it does not; with what is asked and what is left it becomes an error reply, and costs the
+        server this participant.
+    LedgerError
+        If the ledger cannot be written: then no reply leaves.
+    """
+    local = local_settings_of(context)
+    if local is None or local.role == "key_holder" or not _tells_of_data(message):
+        return call_next(message, context)
+    costs = costs_of(message, context)
+    path = Path(local.state) / local.privacy.ledger
+    if not costs and not path.exists():
+        return call_next(message, context)
+    with Ledger(path, create=True) as ledger:
+        _put_in_force(ledger, local, context.run_id)
+        _refuse_unbounded(ledger, local, message, costs)
+        if not costs:
+            return call_next(message, context)
+        operations = ledger.allocate(
+            list(_charges(costs, local, context.run_id)), _purpose(message, context)
+        )
+        try:
+            reply = call_next(message, context)
+        except FedtradeError:  # our own refusals, which come before there is a reply
+            ledger.release(operations)
+            raise
+        ledger.consume(operations)
+        return reply
+
+
+def _tells_of_data(message: Message) -> bool:
+    return is_training(message) or kind_of(message) == SUM
+
+
+def _account(local: ClientSettings, unit: Unit, run_id: int | None = None) -> Account:
+    """Of all runs, or of what one of them may spend."""
+    data = local.privacy.dataset
+    return Account(local.name, data if run_id is None else f"{data} in run {run_id}", unit)
+
+
+def _charges(costs: Costs, local: ClientSettings, run_id: int) -> Iterator[Charge]:
+    for unit, events in costs.items():
+        yield Charge(_account(local, unit), events)
+        cap = _cap(local, unit)
+        if cap is not None and cap.run_epsilon is not None:
+            yield Charge(_account(local, unit, run_id), events)
+
+
+def _put_in_force(ledger: Ledger, local: ClientSettings, run_id: int) -> None:
+    """Set the budgets of the participant's settings, if they are not those in force."""
+    for unit in UNITS:
+        cap = _cap(local, unit)
+        if cap is None:
+            continue
+        delta, run_delta = cap.delta, cap.run_delta or cap.delta
+        _set(ledger, _account(local, unit), cap.epsilon, delta, cap.renews_days, cap.accountant)
+        if cap.run_epsilon is not None:
+            account = _account(local, unit, run_id)
+            _set(ledger, account, cap.run_epsilon, run_delta, None, cap.accountant)
+
+
+def _set(
+    ledger: Ledger,
+    account: Account,
+    epsilon: float,
+    delta: float,
+    renews_days: float | None,
+    accountant: AccountantName,
+) -> None:
+    standing = ledger.standing(account)
+    wanted = (epsilon, delta, renews_days, accountant)
+    if standing is not None and standing.budget is not None:
+        budget = standing.budget
+        if (budget.epsilon, budget.delta, budget.renews_days, budget.accountant) == wanted:
+            return
+    ledger.set_budget(
+        account, epsilon=epsilon, delta=delta, renews_days=renews_days, accountant=accountant
+    )
+
+
+def _cap(local: ClientSettings, unit: Unit) -> Cap | None:
+    return local.privacy.record if unit == "record" else local.privacy.participant
+
+
+def _refuse_unbounded(
+    ledger: Ledger, local: ClientSettings, message: Message, costs: Costs
+) -> None:
+    """Refuse an update whose noise does not protect what a budget is for."""
+    if not is_training(message):
+        return  # a sum that the run's settings leave out: see `costs_of`
+    for unit in UNITS:
+        standing = ledger.standing(_account(local, unit))
+        if unit not in costs and standing is not None and standing.budget is not None:
+            raise BudgetError(
+                f"the privacy budget of {standing.account} does not cover what is asked: the run "
+                f"adds no noise that protects a {unit}, so that nothing bounds the epsilon that "
+                f"is requested, remaining {standing.remaining:.4g} of "
+                f"{standing.budget.epsilon:g}; set privacy={unit}."
+            )
+
+
+def _purpose(message: Message, context: Context) -> dict[str, Any]:
+    config = message.content.config_records.get(CONFIG, ConfigRecord())
+    asked = {"episode": config.get(EPISODE), "round": config.get(ROUND_NUMBER)}
+    given = {key: value for key, value in asked.items() if type(value) is int}
+    return {"run": context.run_id, "asked": kind_of(message), **given}

@@ -1,0 +1,70 @@
+"""What a participant lets runs tell of its data, in one run and in all together."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from fedtrade.settings_record import SettingsRecord
+
+__all__ = ["Cap", "Level", "PrivacyLimits"]
+
+Level: TypeAlias = Literal["none", "record", "participant"]
+
+Epsilon = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Delta = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Cap(SettingsRecord):
+    """The most that may be told of one unit: a record, or all that a participant contributes.
+
+    Attributes
+    ----------
+    epsilon, delta : float
+        Of all runs together, in the participant's ledger.
+    renews_days : float or None
+        After so many days they may be spent again.
+    accountant : {"pld", "rdp", "sum"}
+        Which adds up.
+    run_epsilon, run_delta : float or None
+        The most that one run may tell, with all of its models.
+    """
+
+    epsilon: Epsilon
+    delta: Delta = 1e-5
+    renews_days: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    accountant: Literal["pld", "rdp", "sum"] = "pld"
+    run_epsilon: Epsilon | None = None
+    run_delta: Delta | None = None
+
+
+class PrivacyLimits(SettingsRecord):
+    """What a participant's own machine keeps to.
+
+    Attributes
+    ----------
+    least : {"none", "record", "participant"}
+        The least that a run must protect by noise. A participant is more than a record.
+    uncovered : tuple of {"sums", "scores"}
+        What may leave outside of that protection, if there must be any.
+    participant, record : Cap or None
+        Budgets. A run that does not protect what is capped is refused. Without a cap what is
+        spent is kept in the ledger all the same, and a budget that was set there holds.
+    dataset : str
+        Name of the participant's data in the ledger.
+    ledger : str
+        File in the folder `state`.
+    """
+
+    least: Level = "none"
+    uncovered: tuple[Literal["sums", "scores"], ...] = ("scores",)
+    participant: Cap | None = None
+    record: Cap | None = None
+    dataset: Annotated[str, Field(min_length=1)] = "prices"
+    ledger: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "privacy.sqlite"
+
+    @property
+    def demanded(self) -> Level:
+        """The least protection that follows from all of it."""
+        if self.least == "participant" or self.participant is not None:
+            return "participant"
+        return "record" if self.record is not None else self.least

@@ -1,0 +1,246 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.app import Context, Message
+
+from clients.budget import within_budget
+from clients.costs import costs_of
+from clients.participant import Participant
+from fedtrade.errors import BudgetError, LedgerError, LimitError
+from fedtrade.privacy.accountant import spent
+from fedtrade.privacy.events import times
+from fedtrade.privacy.ledger import Account, Ledger
+from fedtrade.settings import Settings
+from fedtrade.wire import ROUND_NUMBER
+from simulations.grid import InProcessGrid
+from simulations.task_identity import Identity, task_identity
+from tests.clients.own_node import RUN_ID, context, message, node_config
+from tests.strategies.trust.federation import Federation, composer
+
+Make = Callable[..., Settings]
+
+NOISE = ("privacy=record", "privacy.record.look_back_bars=44")
+UNCOVERED = ["sums", "scores"]
+ALPHA = Account("alpha", unit="record")
+N = 5
+
+
+@pytest.fixture
+def identity() -> Iterator[None]:
+    with task_identity(Identity(run_id=RUN_ID)):
+        yield
+
+
+def training(number: int = 1) -> Message:
+    return message("train", **{ROUND_NUMBER: number, "episode": 0})
+
+
+def node(folder: Path, *overrides: str, **privacy: Any) -> Context:
+    config = node_config(folder, privacy=privacy)
+    return context(config, *overrides)
+
+
+def ledger_of(folder: Path) -> Ledger:
+    return Ledger(folder / "state" / "privacy.sqlite")
+
+
+def same(asked: Message, own: Context) -> Message:
+    return asked
+
+
+def actions(folder: Path) -> list[str]:
+    with ledger_of(folder) as ledger:
+        return [entry.action for entry in ledger.history(ALPHA)]
+
+
+@pytest.mark.usefixtures("identity")
+def test_an_answer_is_allocated_before_it_is_computed_and_consumed_before_it_leaves(
+    tmp_path: Path,
+) -> None:
+    seen = []
+
+    def look(asked: Message, own: Context) -> Message:
+        seen.extend(actions(tmp_path))
+        return asked
+
+    own = node(tmp_path, *NOISE)
+    within_budget(training(3), own, look)
+    assert seen == ["allocated"]
+    assert actions(tmp_path) == ["allocated", "consumed"]
+    (events,) = costs_of(training(), own).values()
+    with ledger_of(tmp_path) as ledger:
+        standing = ledger.standing(ALPHA)
+        (entry, _) = ledger.history(ALPHA)
+    purpose = {"run": RUN_ID, "asked": "train", "episode": 0, "round": 3}
+    assert entry.detail["purpose"] == purpose
+    assert standing is not None
+    assert standing.spent == spent(events, 1e-5)
+    n_rounds = Participant.of(own).n_rounds
+    assert spent([times(event, n_rounds) for event in events], 1e-5) == pytest.approx(8.0, rel=1e-2)
+
+
+@pytest.mark.usefixtures("identity")
+def test_what_is_refused_is_given_back_and_what_breaks_is_not(tmp_path: Path) -> None:
+    own = node(tmp_path, *NOISE)
+    for error, last in ((LimitError("no"), "released"), (RuntimeError("broken"), "allocated")):
+
+        def fail(asked: Message, own: Context, error: Exception = error) -> Message:
+            raise error
+
+        with pytest.raises(type(error)):
+            within_budget(training(), own, fail)
+        assert actions(tmp_path)[-1] == last
+
+
+@pytest.mark.usefixtures("identity")
+def test_a_cap_is_put_in_force_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    for epsilon, n_budgets in ((4.0, 1), (4.0, 1), (9.0, 2)):
+        cap = {"epsilon": epsilon, "renews_days": 365.0}
+        within_budget(training(), node(tmp_path, *NOISE, record=cap), same)
+        assert actions(tmp_path).count("budget") == n_budgets
+    with ledger_of(tmp_path) as ledger:
+        standing = ledger.standing(ALPHA)
+    assert standing is not None
+    assert standing.budget is not None
+    assert (standing.budget.epsilon, standing.budget.renews_days) == (9.0, 365.0)
+
+
+@pytest.mark.usefixtures("identity")
+def test_a_budget_that_is_spent_refuses_before_anything_is_computed(tmp_path: Path) -> None:
+    own = node(tmp_path, *NOISE, record={"epsilon": 1e-3})
+
+    def never(asked: Message, own: Context) -> Message:
+        raise AssertionError
+
+    with pytest.raises(BudgetError, match=r"requested epsilon \d.*, remaining 0\.001 of 0\.001"):
+        within_budget(training(), own, never)
+    assert actions(tmp_path) == ["budget"]
+
+
+@pytest.mark.usefixtures("identity")
+def test_without_noise_a_budget_allows_no_training(tmp_path: Path) -> None:
+    own = node(tmp_path)
+    within_budget(training(), own, same)
+    assert not (tmp_path / "state" / "privacy.sqlite").exists()
+    with Ledger(tmp_path / "state" / "privacy.sqlite", create=True) as ledger:
+        ledger.set_budget(ALPHA, epsilon=1.0, delta=1e-5)
+    with pytest.raises(BudgetError, match=r"no noise that protects a record.* 1 of 1; set"):
+        within_budget(training(), own, same)
+    within_budget(message("evaluate"), own, same)
+
+
+@pytest.mark.usefixtures("identity")
+def test_noise_that_protects_records_alone_is_none_for_a_participants_budget(
+    tmp_path: Path,
+) -> None:
+    own = node(tmp_path, *NOISE)
+    with Ledger(tmp_path / "state" / "privacy.sqlite", create=True) as ledger:
+        ledger.set_budget(Account("alpha"), epsilon=1.0, delta=1e-5)
+    with pytest.raises(BudgetError, match=r"no noise that protects a participant.* 1 of 1; set"):
+        within_budget(training(), own, same)
+    assert actions(tmp_path) == []
+
+
+@pytest.mark.usefixtures("identity")
+def test_a_run_spends_no_more_than_one_run_may(tmp_path: Path) -> None:
+    """A second run has the same again, from the budget of all."""
+    own = node(tmp_path, *NOISE, uncovered=UNCOVERED)
+    (events,) = costs_of(training(), own).values()
+    two = spent([times(event, 2) for event in events], 1e-5)
+    cap = {"epsilon": 100.0, "run_epsilon": two}
+    for run_id in (RUN_ID, RUN_ID + 1):
+        config = node_config(tmp_path, privacy={"record": cap, "uncovered": UNCOVERED})
+        own = context(config, *NOISE, run_id=run_id)
+        for _ in range(2):
+            within_budget(training(), own, same)
+        with pytest.raises(BudgetError, match=rf"alpha/prices in run {run_id} .record. does not"):
+            within_budget(training(), own, same)
+    with ledger_of(tmp_path) as ledger:
+        standing = ledger.standing(ALPHA)
+    assert standing is not None
+    assert standing.spent == spent([times(event, 4) for event in events], 1e-5)
+
+
+@pytest.mark.usefixtures("identity")
+def test_what_is_outside_of_a_runs_promise_costs_nothing(tmp_path: Path) -> None:
+    own = node(tmp_path, *NOISE)
+    within_budget(message("query.sum"), own, same)
+    within_budget(message("evaluate"), own, same)
+    assert not (tmp_path / "state" / "privacy.sqlite").exists()
+
+
+@pytest.mark.usefixtures("identity")
+def test_a_ledger_that_cannot_be_used_lets_nothing_leave(tmp_path: Path) -> None:
+    own = node(tmp_path, *NOISE)
+    path = tmp_path / "state" / "privacy.sqlite"
+    path.write_text("no ledger " * 1000)
+    path.chmod(0o600)
+
+    def never(asked: Message, own: Context) -> Message:
+        raise AssertionError
+
+    with pytest.raises(LedgerError, match="is damaged or no ledger"):
+        within_budget(training(), own, never)
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    return composer(tmp_path_factory, N)
+
+
+@contextmanager
+def federation(settings: Settings, folder: Path, epsilon: float, run: int) -> Iterator[Federation]:
+    """One run of several; participant 2 has a budget."""
+    configs = {}
+    for number in range(N):
+        privacy: dict[str, Any] = {"uncovered": UNCOVERED}
+        if number == 2:
+            privacy["record"] = {"epsilon": epsilon}
+        allow = {"modes": ["plain", "masked"], "scores": "by_participant"}
+        configs[number] = node_config(
+            folder / str(number), number=number, allow=allow, privacy=privacy
+        )
+    run_config = {"settings": settings.to_json()}
+    with InProcessGrid(
+        "clients.client_app:app", N, run_config=run_config, node_configs=configs, seed=run
+    ) as grid:
+        yield Federation(grid, settings)
+
+
+@pytest.mark.parametrize("mode", ["plain", pytest.param("masked", marks=pytest.mark.slow)])
+def test_a_participant_whose_budget_is_spent_stays_out_and_the_others_go_on(
+    five: Make, tmp_path: Path, mode: str
+) -> None:
+    """Its budget is for two rounds, in all runs together."""
+    changes = ["aggregation.dropout_share=0.2", "aggregation.colluding_share=0"]
+    settings = five(
+        f"aggregation={mode}",
+        *(changes if mode == "masked" else []),
+        *NOISE,
+        "federation.rounds=4",
+    )
+    own = context({"partition-id": 2}, run_id=RUN_ID)
+    own.run_config["settings"] = settings.to_json()
+    with task_identity(Identity(run_id=RUN_ID)):
+        (events,) = costs_of(training(), own).values()
+    epsilon = spent([times(event, 2) for event in events], 1e-5)
+    with federation(settings, tmp_path, epsilon, 2) as run:
+        run.prepare()
+        for _ in range(2):
+            assert run.round().refusals == ()
+        report = run.round()
+        assert (report.skipped, report.n_replies) == ("", 4)
+        reason = run.participants(report)[2]
+        assert "the privacy budget of alpha/prices (record) does not cover" in reason
+        assert "requested epsilon" in reason
+        assert "remaining 0 of" in reason or "remaining 1e-" in reason
+        report = run.round()
+        assert (report.skipped, report.n_replies, set(run.participants(report))) == ("", 4, {2})
+    with federation(settings, tmp_path, epsilon, 3) as run:
+        run.prepare()
+        reasons = run.participants(run.round())
+        assert set(reasons) == {2}
+        assert "the privacy budget of alpha/prices" in reasons[2]
