@@ -1,5 +1,7 @@
 """A participant's side of encrypted sums; what it must remember stands in the context's state."""
 
+from typing import Any
+
 import numpy as np
 from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
@@ -10,8 +12,15 @@ from clients.key_roster import check_key_roster
 from clients.party import Outgoing, Party
 from fedtrade.errors import ProtocolError, ReplayError
 from fedtrade.secure import EncryptedAggregation
-from fedtrade.secure.encrypted import Scheme, contribute, verify_key
+from fedtrade.secure.encrypted import (
+    PadKeys,
+    Scheme,
+    contribute,
+    sign_pad_key,
+    verify_key,
+)
 from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
+from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.payload import SUM, sum_layout, training_layout, training_values
 from fedtrade.secure.wire import (
     CHUNKS,
@@ -21,6 +30,8 @@ from fedtrade.secure.wire import (
     IDENTITY,
     KEY,
     N_MEMBERS,
+    PAD,
+    PAD_SIGNATURE,
     PUBLIC,
     ROSTER,
     ROUND,
@@ -34,6 +45,7 @@ from fedtrade.secure.wire import (
 __all__ = ["EncryptedParty"]
 
 LAST = "secure.last"
+PAD_KEY = "secure.pad"
 
 
 class EncryptedParty(Party):
@@ -46,7 +58,8 @@ class EncryptedParty(Party):
     settings : EncryptedAggregation
     context : Context
         Its state keeps the identity key (unless the node's configuration names a file), the run,
-        the public keys of the key holder, and the last sum that it took part in.
+        the own key of pads, the public keys of the key holder, and the last sum that it took part
+        in.
     """
 
     def __init__(self, number: int, settings: EncryptedAggregation, context: Context) -> None:
@@ -55,7 +68,7 @@ class EncryptedParty(Party):
         self._context = context
 
     def greet(self, message: Message) -> Outgoing:
-        """Begin a run: say the public identity key.
+        """Begin a run: say the public identity key, and that of pads.
 
         Raises
         ------
@@ -72,7 +85,14 @@ class EncryptedParty(Party):
         run = read_run(message, self._settings)
         identity = own_identity(self._context)
         self._context.state[RUN] = ConfigRecord({RUN: run})
-        return Outgoing(records={GREETING: ConfigRecord({IDENTITY: identity.public_bytes})})
+        if PAD_KEY not in self._context.state:
+            made = AgreementKey().private_bytes
+            self._context.state[PAD_KEY] = ConfigRecord({PAD: made})
+        public, signature = sign_pad_key(
+            identity, run, self._number, self._agreement().public_bytes
+        )
+        greeting: dict[str, Any] = {IDENTITY: identity.public_bytes, PAD: public}
+        return Outgoing(records={GREETING: ConfigRecord({**greeting, PAD_SIGNATURE: signature})})
 
     def answer(self, message: Message) -> Outgoing:
         """Take the key holder's public keys, once a run.
@@ -92,10 +112,11 @@ class EncryptedParty(Party):
             raise ProtocolError("the server makes this participant the key holder, too.")
         run = own_bytes(self._context.state.get(RUN), RUN)
         for kind, scheme in channels(self._settings, n_members).items():
-            public, signature = record.get(f"{kind}-{PUBLIC}"), record.get(f"{kind}-{SIGNATURE}")
-            if not isinstance(public, bytes) or not isinstance(signature, bytes):
+            keys = [record.get(f"{kind}-{name}") for name in (PUBLIC, PAD, SIGNATURE)]
+            public, pad, signature = (key if isinstance(key, bytes) else None for key in keys)
+            if public is None or pad is None or signature is None:
                 raise ProtocolError(f"the server gives no signed public key for {kind}.")
-            verify_key(public, signature, run, scheme, holder=holder, identity=roster[holder])
+            verify_key(public, pad, signature, run, scheme, holder=holder, identity=roster[holder])
         self._context.state[KEY] = record
         return Outgoing()
 
@@ -135,6 +156,15 @@ class EncryptedParty(Party):
             raise ProtocolError("the server asks for a contribution before it gave any keys.")
         return self._context.state.config_records[KEY]
 
+    def _agreement(self) -> AgreementKey:
+        return AgreementKey(own_bytes(self._context.state.get(PAD_KEY), PAD))
+
+    def _pad_key(self, kind: str, session: int) -> bytes:
+        """Of the pad of one sum, which the server does not know."""
+        run = own_bytes(self._context.state.get(RUN), RUN)
+        theirs = own_bytes(self._key(), f"{kind}-{PAD}")
+        return PadKeys(self._agreement(), theirs, run, self._number, kind).of(session)
+
     def _contribute(
         self, message: Message, kind: str, words: NDArray[np.int64], shape: tuple[int, ...]
     ) -> Outgoing:
@@ -151,6 +181,7 @@ class EncryptedParty(Party):
             session,
             self._number,
             words,
+            self._pad_key(kind, session),
         )
         self._context.state[LAST] = ConfigRecord({SESSION: session})
         return Outgoing(

@@ -10,7 +10,14 @@ from clients.key_roster import check_key_roster, listed_number
 from clients.party import Outgoing
 from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
 from fedtrade.secure import EncryptedAggregation
-from fedtrade.secure.encrypted import KeyHolder, Scheme, SignedDigest, Spares
+from fedtrade.secure.encrypted import (
+    KeyHolder,
+    Scheme,
+    SignedDigest,
+    SignedPadKey,
+    Spares,
+    verify_pad_key,
+)
 from fedtrade.secure.encrypted.channels import channels
 from fedtrade.secure.wire import (
     CHUNKS,
@@ -23,6 +30,8 @@ from fedtrade.secure.wire import (
     KIND,
     N_MEMBERS,
     NUMBERS,
+    PAD,
+    PADS,
     PUBLIC,
     REFUSED,
     ROSTER,
@@ -32,12 +41,15 @@ from fedtrade.secure.wire import (
     SIZE,
     WORDS,
     pack_roster,
+    unpack_pads,
     unpack_roster,
 )
 
 __all__ = ["KeyHolderParty"]
 
 DIGEST_BYTES, SIGNATURE_BYTES = 32, 64
+
+PAD_PUBLICS = f"secure.{PADS}"
 
 SPARES = Spares()
 """Processes that decrypt, kept from one sum to the next; they know secret keys, so nobody else
@@ -52,7 +64,8 @@ class KeyHolderParty:
     settings : EncryptedAggregation
         Its own, whatever the server says.
     context : Context
-        Its state keeps the identity key, the members' public keys, and the secret keys.
+        Its state keeps the identity key, the members' public keys (also of pads), and the secret
+        keys.
     """
 
     def __init__(self, settings: EncryptedAggregation, context: Context) -> None:
@@ -103,7 +116,10 @@ class KeyHolderParty:
             raise ProtocolError(
                 f"the server makes {number} the key holder, and this one has {own}."
             )
+        run: Any = self._context.state.config_records[RUN][RUN]
+        pads = _checked_pads(asked[KEY], run, roster, number)
         self._context.state[ROSTER] = ConfigRecord({**pack_roster(roster)})
+        self._context.state[PAD_PUBLICS] = ConfigRecord({**pack_roster(pads)})
         self._context.state[KEY] = ConfigRecord({N_MEMBERS: n_members, HOLDER: number})
         made: dict[str, Any] = {}
         made_for: dict[str, KeyHolder] = {}
@@ -113,7 +129,11 @@ class KeyHolderParty:
                 made_for[name] = self._holder(scheme)
             holder = made_for[name]
             self._context.state[name] = ConfigRecord({**holder.state})
-            made |= {f"{kind}-{PUBLIC}": holder.public, f"{kind}-{SIGNATURE}": holder.signature}
+            made |= {
+                f"{kind}-{PUBLIC}": holder.public,
+                f"{kind}-{PAD}": holder.pad_public,
+                f"{kind}-{SIGNATURE}": holder.signature,
+            }
         return Outgoing(records={KEY: ConfigRecord(made)})
 
     def _open(self, asked: Mapping[str, Any]) -> Outgoing:
@@ -127,13 +147,16 @@ class KeyHolderParty:
         holder, session = self._holder(scheme), wish.session
         try:
             self._check_session(session)
-            words = holder.decrypt(session, wish.size, wish.chunks, wish.contributors)
+            words = holder.decrypt(
+                session, wish.size, wish.chunks, wish.contributors, kind=wish.kind
+            )
             answer = Outgoing({WORDS: words}, records={DECRYPT: ConfigRecord({SESSION: session})})
         except FedtradeError as error:
             # Told, not raised: a turn that raises would leave the session unspent.
             told: dict[str, Any] = {SESSION: session, REFUSED: f"{type(error).__name__}: {error}"}
             answer = Outgoing(records={DECRYPT: ConfigRecord(told)})
-        self._context.state[_state_name(scheme)] = ConfigRecord({**holder.state})
+        finally:
+            self._context.state[_state_name(scheme)] = ConfigRecord({**holder.state})
         return answer
 
     def _check_session(self, session: int) -> None:
@@ -164,6 +187,7 @@ class KeyHolderParty:
             run,
             own_identity(self._context),
             {number: key for number, key in roster.items() if number != own},
+            unpack_roster(state.config_records[PAD_PUBLICS]),
             state=None if kept is None else dict(kept),
             spares=SPARES,
         )
@@ -177,6 +201,22 @@ def _own_number(roster: Mapping[int, bytes], public: bytes) -> int:
             "role."
         )
     return found[0]
+
+
+def _checked_pads(
+    asked: Mapping[str, Any], run: bytes, roster: Mapping[int, bytes], holder: int
+) -> dict[int, bytes]:
+    """The members' public keys of pads, each signed by its member for this run.
+
+    Raises
+    ------
+    SecureAggregationError
+    """
+    members = {number: key for number, key in roster.items() if number != holder}
+    pads = unpack_pads(asked, members)
+    for number, signed in pads.items():
+        verify_pad_key(SignedPadKey(*signed), run, number, members[number])
+    return {number: public for number, (public, _) in pads.items()}
 
 
 def _state_name(scheme: Scheme) -> str:

@@ -234,20 +234,21 @@ def encrypted_statement(settings: EncryptedAggregation, n_participants: int) -> 
         broken_by=(
             "The server and the key holder together read each contribution. So does a key holder "
             "that can read the participants' messages to the server on the way.",
-            "A server that departs from the protocol can make up a ciphertext, such as one that "
-            "keeps a single participant's values and has the right count, and have it opened: the "
-            "key holder cannot tell. Take aggregation=masked against such a server.",
             *_subtracting("sum", settings.min_contributors),
             *_first_contact(
                 settings.identities, "pose as the key holder and read each contribution"
             ),
         ),
         assumptions=(
-            "The server follows the protocol, and does not work together with the key holder, who "
-            "is no participant.",
+            "The server may do anything but work together with the key holder, who follows the "
+            "protocol and is no participant. Whatever ciphertexts the server makes up, the key "
+            "holder takes off them the pads of the contributions that are named to it, of "
+            f"{settings.min_contributors} participants at least: what is left tells of the sum of "
+            "these, or is noise.",
             UNCHECKED.format(vector="ciphertext", sum="the sum", remedy=""),
             NO_NOISE,
-            f"{hard}; SHA-256 as a collision-resistant hash and Ed25519 signatures are not broken.",
+            f"{hard}; X25519 (computational Diffie-Hellman), AES-256 as a pseudorandom function, "
+            "SHA-256 as a collision-resistant hash and Ed25519 signatures are not broken.",
         ),
         parameters=tuple(parameters),
         seen="all participants",

@@ -15,10 +15,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrade.errors import ThresholdError
-from fedtrade.secure.encrypted import CiphertextSum, KeyHolder, check_contribution, contribute
+from fedtrade.secure.encrypted import (
+    CiphertextSum,
+    KeyHolder,
+    PadKeys,
+    check_contribution,
+    contribute,
+)
 from fedtrade.secure.encrypted.channels import SUMS, channels
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.masked import CohortSum, IdentityKey, rehearse
+from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.payload import SUM, sum_layout
 from fedtrade.secure.settings import (
     Aggregation,
@@ -201,15 +208,18 @@ def _encrypted(parts: FloatArray, settings: EncryptedAggregation) -> FloatArray:
     run = os.urandom(16)
     members = [IdentityKey.generate() for _ in range(n_members)]
     identities = {number: key.public_bytes for number, key in enumerate(members)}
-    holder = KeyHolder(scheme, settings, run, IdentityKey.generate(), identities)
+    agreements = [AgreementKey() for _ in range(n_members)]
+    pads = {number: key.public_bytes for number, key in enumerate(agreements)}
+    holder = KeyHolder(scheme, settings, run, IdentityKey.generate(), identities, pads)
     encryptor = scheme.encryptor(holder.public)
     signed = []
     with CiphertextSum(scheme, holder.public, size) as growing:
         for number, (part, key) in enumerate(zip(parts, members, strict=True)):
             words = layout.encode({SUM: part}).astype(np.int64, copy=False)
-            contribution = contribute(encryptor, key, run, 0, number, words)
+            pad_keys = PadKeys(agreements[number], holder.pad_public, run, number, SUMS)
+            contribution = contribute(encryptor, key, run, 0, number, words, pad_keys.of(0))
             check_contribution(contribution, run, 0, identities[number])
             growing.add(number, contribution.chunks)
             signed.append(contribution.signed)
         closed = growing.close()
-    return layout.decode(holder.decrypt(0, size, closed.chunks, signed))[SUM]
+    return layout.decode(holder.decrypt(0, size, closed.chunks, signed, kind=SUMS))[SUM]

@@ -6,7 +6,7 @@ for besides has a record `secure.STAGE`; a reply has the answers under the same 
 contribution itself under `arrays` (masked words) or `secure.ciphertexts`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ __all__ = [
     "NUMBERS",
     "N_MEMBERS",
     "OPEN",
+    "PAD",
+    "PADS",
+    "PAD_SIGNATURE",
     "PLEDGE",
     "PROTOCOL_VERSION",
     "PUBLIC",
@@ -46,7 +49,9 @@ __all__ = [
     "UPLOAD",
     "VERSION",
     "WORDS",
+    "pack_pads",
     "pack_roster",
+    "unpack_pads",
     "unpack_roster",
 ]
 
@@ -72,6 +77,9 @@ DIGEST = "digest"
 SIGNATURE = "signature"
 SIZE = "size"
 PUBLIC = "public"
+PAD = "pad"
+PAD_SIGNATURE = "pad-signature"
+PADS = "pads"
 REFUSED = "refused"
 
 RUN = "run"
@@ -85,7 +93,8 @@ SHAPE = "shape"
 WORDS = "words"
 
 KEY_BYTES = 32
-PROTOCOL_VERSION = 1
+SIGNATURE_BYTES = 64
+PROTOCOL_VERSION = 2
 """Of the messages here; parties of other versions cannot work together."""
 
 
@@ -119,3 +128,39 @@ def unpack_roster(fields: Mapping[str, Any]) -> dict[int, bytes]:
     if len(roster) != len(found):
         raise ProtocolError("a participant appears twice in the roster.")
     return roster
+
+
+def pack_pads(pads: Mapping[int, tuple[bytes, bytes]]) -> dict[str, bytes]:
+    """Public pad keys of 32 bytes with their signatures, in the order of members' numbers."""
+    signed = [pads[number] for number in sorted(pads)]
+    return {
+        PADS: b"".join(public for public, _ in signed),
+        PAD_SIGNATURE: b"".join(signature for _, signature in signed),
+    }
+
+
+def unpack_pads(
+    fields: Mapping[str, Any], numbers: Iterable[int]
+) -> dict[int, tuple[bytes, bytes]]:
+    """The inverse of `pack_pads` for members of these numbers.
+
+    Raises
+    ------
+    ProtocolError
+        If the entries do not fit them.
+    """
+    ordered, keys, signatures = sorted(numbers), fields.get(PADS), fields.get(PAD_SIGNATURE)
+    n = len(ordered)
+    if (
+        not isinstance(keys, bytes)
+        or not isinstance(signatures, bytes)
+        or (len(keys), len(signatures)) != (KEY_BYTES * n, SIGNATURE_BYTES * n)
+    ):
+        raise ProtocolError(f"the server gives no signed pad keys of {n} members.")
+    return {
+        number: (
+            keys[KEY_BYTES * i : KEY_BYTES * (i + 1)],
+            signatures[SIGNATURE_BYTES * i : SIGNATURE_BYTES * (i + 1)],
+        )
+        for i, number in enumerate(ordered)
+    }

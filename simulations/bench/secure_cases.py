@@ -15,15 +15,19 @@ from fedtrade.secure.encrypted import (
     Contribution,
     EncryptedSum,
     KeyHolder,
+    PadKeys,
     SignedDigest,
     Spares,
     check_contribution,
     contribute,
     scheme_for,
 )
+from fedtrade.secure.encrypted.channels import TRAINING
+from fedtrade.secure.encrypted.paillier import Paillier
 from fedtrade.secure.encrypted.scheme import MAX_WEIGHT
 from fedtrade.secure.layout import Layout, least_modulus
 from fedtrade.secure.masked import CohortSum, IdentityKey, rehearse
+from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.payload import training_segments, training_values
 from simulations.bench.peak_memory import peak_mib
 from simulations.bench.signature_checks import timed_signature_checks
@@ -120,8 +124,8 @@ def measure_encrypted(
     ----------
     n_encrypted : int or None
         Members that encrypt; the others send the ciphertexts of one of them again, under their
-        own numbers and signatures. The noise of lattice ciphertexts adds up otherwise then, so it
-        is for Paillier. None lets everybody encrypt.
+        own numbers, pads and signatures. The noise of lattice ciphertexts adds up otherwise then,
+        so it is for Paillier. None lets everybody encrypt.
 
     Raises
     ------
@@ -140,9 +144,7 @@ def measure_encrypted(
     began = time.perf_counter()
     opened = case.holder.decrypt(0, case.layout.size, closed.chunks, spent.digests, weights)
     opener_s = time.perf_counter() - began
-    secret = case.holder.state["secret"]
-    assert isinstance(secret, bytes)
-    exact = case.scheme.decryptor(secret).decrypt(closed.chunks, case.layout.size).values
+    exact = case.unflooded(closed, weights)
     if case.scheme.is_exact and not (
         np.array_equal(exact, spent.words) and np.array_equal(opened, spent.words)
     ):
@@ -199,14 +201,26 @@ class _Encrypted:
         self.layout = Layout(segments, self.scheme.layout_members, modulus=self.scheme.modulus)
         self._identities = [IdentityKey.generate() for _ in range(n_members)]
         public = {number: key.public_bytes for number, key in enumerate(self._identities)}
+        self._agreements = [AgreementKey() for _ in range(n_members)]
+        pads = {number: key.public_bytes for number, key in enumerate(self._agreements)}
         began = time.perf_counter()
-        self.holder = KeyHolder(self.scheme, settings, _RUN, IdentityKey.generate(), public)
+        self.holder = KeyHolder(self.scheme, settings, _RUN, IdentityKey.generate(), public, pads)
         self.keys_s = time.perf_counter() - began
         rng = np.random.default_rng(n_members)
         self._weights = rng.integers(1, most, size=n_members, endpoint=True)
         self._n_params = n_params
         self._rng = rng
         self._sent: list[tuple[Contribution, NDArray[np.int64], NDArray[np.float32]]] = []
+
+    def unflooded(self, closed: EncryptedSum, weights: Sequence[int] | None) -> NDArray[np.int64]:
+        """The sum before noise is added to an approximate one."""
+        secret = self.holder.state["secret"]
+        assert isinstance(secret, bytes)
+        each = weights or [1] * len(closed.numbers)
+        keys = [(self._pad_key(k), w) for k, w in zip(closed.numbers, each, strict=True)]
+        pads = self.scheme.pads(self.holder.public).total(keys, len(closed.chunks))
+        decryptor = self.scheme.decryptor(secret)
+        return decryptor.decrypt(closed.chunks, self.layout.size, pads).values
 
     def add_up(self, n_members: int, spares: Spares) -> tuple[EncryptedSum, _Spent]:
         """Let members contribute, a batch at a time, and the server add what has come."""
@@ -258,13 +272,28 @@ class _Encrypted:
         values = training_values(self.settings, update, 1, 0.0, by_examples=False)
         words = self.layout.encode(values).astype(np.int64, copy=False)
         encryptor = self.scheme.encryptor(self.holder.public)
-        identity = self._identities[number]
-        return contribute(encryptor, identity, _RUN, 0, number, words), words
+        identity, key = self._identities[number], self._pad_key(number)
+        return contribute(encryptor, identity, _RUN, 0, number, words, key), words
+
+    def _pad_key(self, number: int) -> bytes:
+        theirs = self.holder.pad_public
+        return PadKeys(self._agreements[number], theirs, _RUN, number, TRAINING).of(0)
 
     def _repeat(self, number: int, first: Contribution, words: NDArray[np.int64]) -> Contribution:
-        """The same ciphertexts, sent by another member."""
-        ready = _Ready(first.chunks)
-        return contribute(ready, self._identities[number], _RUN, 0, number, words)
+        """The same ciphertexts under another member's pad; of Paillier, where that is a product."""
+        assert isinstance(self.scheme, Paillier)
+        key, n_chunks = self.scheme.public_key(self.holder.public), len(first.chunks)
+        before, behind = (
+            self.scheme.pads(self.holder.public).total([(self._pad_key(each), 1)], n_chunks)
+            for each in (first.signed.number, number)
+        )
+        chunks = []
+        for chunk, old, new in zip(first.chunks, before, behind, strict=True):
+            other = int.from_bytes(new, "big") - int.from_bytes(old, "big")
+            product = self.scheme.load(key, chunk) * (1 + key.n * other) % key.nsquare
+            chunks.append(self.scheme.dump(product))
+        ready, identity = _Ready(chunks), self._identities[number]
+        return contribute(ready, identity, _RUN, 0, number, words, self._pad_key(number))
 
 
 class _Ready:
@@ -273,7 +302,7 @@ class _Ready:
     def __init__(self, chunks: Sequence[bytes]) -> None:
         self._chunks = list(chunks)
 
-    def encrypt(self, values: NDArray[np.int64]) -> list[bytes]:
+    def encrypt(self, values: NDArray[np.int64], pad_key: bytes | None = None) -> list[bytes]:
         """The chunks."""
         return self._chunks
 

@@ -1,7 +1,7 @@
 """The mode `encrypted`: the server adds ciphertexts, and a key holder opens the sum.
 
 A sum takes two exchanges: members upload ciphertexts, and the key holder opens their sum. Two
-exchanges at the start of a run give everybody the public keys.
+exchanges at the start of a run give everybody the public keys, and the key holder those of pads.
 """
 
 import math
@@ -32,9 +32,11 @@ from fedtrade.secure.encrypted import (
     EncryptedSum,
     Scheme,
     SignedDigest,
+    SignedPadKey,
     Spares,
     check_contribution,
     verify_key,
+    verify_pad_key,
 )
 from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
 from fedtrade.secure.layout import Layout
@@ -52,6 +54,8 @@ from fedtrade.secure.wire import (
     KIND,
     N_MEMBERS,
     NUMBERS,
+    PAD,
+    PAD_SIGNATURE,
     PUBLIC,
     REFUSED,
     ROSTER,
@@ -60,6 +64,7 @@ from fedtrade.secure.wire import (
     SIGNATURE,
     SIZE,
     WORDS,
+    pack_pads,
     pack_roster,
 )
 from fedtrade.wire import ARRAYS, SECURE
@@ -148,6 +153,7 @@ class EncryptedSums(PrivateSums):
         self._run = os.urandom(16)
         self._numbers: dict[int, int] = {}
         self._roster: dict[int, bytes] = {}
+        self._pads: dict[int, SignedPadKey] = {}
         self._holder = 0
         self._schemes: Mapping[str, Scheme] = {}
         self._n_members = 0
@@ -185,7 +191,8 @@ class EncryptedSums(PrivateSums):
         n_members = self._n_members = len(self._numbers)
         self._schemes = channels(self._settings, n_members)
         roster = ConfigRecord({**pack_roster(self._roster)})
-        wanted = ConfigRecord({N_MEMBERS: n_members, HOLDER: number})
+        pads = pack_pads({k: self._pads[k] for k in self._numbers.values()})
+        wanted = ConfigRecord({N_MEMBERS: n_members, HOLDER: number, **pads})
         keys = self._ask_holder(grid, {ROSTER: roster, KEY: wanted}, ttl_s)
         made = keys.message.content.config_records.get(KEY, ConfigRecord())
         self._take_keys(made, number)
@@ -202,17 +209,20 @@ class EncryptedSums(PrivateSums):
         )
 
     def _learn(self, members: Membership) -> list[Refusal]:
-        """Take the participants' public identity keys."""
+        """Take the participants' public keys, of their identities and of pads."""
         refusals = []
         for node, number in members.participants.items():
             try:
                 key = read_identity(members.answers[node])
                 if key in self._roster.values():
                     raise ProtocolError("it sent the identity key of another participant")
-            except ProtocolError as error:
+                pad = _read_pad(members.answers[node])
+                verify_pad_key(pad, self._run, number, key)
+            except SecureAggregationError as error:
                 refusals.append(Refusal(node, str(error)))
             else:
                 self._numbers[node], self._roster[number] = number, key
+                self._pads[number] = pad
         return refusals
 
     def _take_keys(self, made: Mapping[str, Any], holder: int) -> None:
@@ -223,11 +233,13 @@ class EncryptedSums(PrivateSums):
         SecureAggregationError
         """
         for kind, scheme in self._schemes.items():
-            public, signature = made.get(f"{kind}-{PUBLIC}"), made.get(f"{kind}-{SIGNATURE}")
-            if not isinstance(public, bytes) or not isinstance(signature, bytes):
+            found = [made.get(f"{kind}-{name}") for name in (PUBLIC, PAD, SIGNATURE)]
+            public, pad, signature = (key if isinstance(key, bytes) else None for key in found)
+            if public is None or pad is None or signature is None:
                 raise ProtocolError(f"the key holder sent no public key for {kind}.")
             verify_key(
                 public,
+                pad,
                 signature,
                 self._run,
                 scheme,
@@ -455,6 +467,21 @@ def _one(members: Membership) -> int:
         'of its own with role="key-holder" in its configuration, or take aggregation=masked.'
         + printable(f" Nodes that were left out: {left_out}." if left_out else "")
     )
+
+
+def _read_pad(answer: Message) -> SignedPadKey:
+    """The public key of pads in a participant's answer to the greeting.
+
+    Raises
+    ------
+    ProtocolError
+        If there is none.
+    """
+    record = answer.content.config_records.get(GREETING, ConfigRecord())
+    public, signature = record.get(PAD), record.get(PAD_SIGNATURE)
+    if not isinstance(public, bytes) or not isinstance(signature, bytes):
+        raise ProtocolError("it sent no signed public key of pads")
+    return SignedPadKey(public, signature)
 
 
 def _holder_number(answer: Message, numbers: Iterable[int]) -> int:

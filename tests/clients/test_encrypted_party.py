@@ -15,7 +15,8 @@ from fedtrade.secure.encrypted.channels import TRAINING, channels
 from fedtrade.secure.encrypted.contribution import sign_key
 from fedtrade.secure.encrypted.scheme import Scheme
 from fedtrade.secure.masked import IdentityKey
-from fedtrade.secure.wire import pack_roster, unpack_roster
+from fedtrade.secure.masked.keys import AgreementKey
+from fedtrade.secure.wire import PROTOCOL_VERSION, pack_roster, unpack_roster
 from fedtrade.settings import Settings
 from fedtrade.wire import DESCRIBE, SECURE
 from simulations.grid import InProcessGrid
@@ -196,6 +197,18 @@ def test_swapped_keys_are_refused(settings: Settings) -> None:
         assert said in _refused(settings, _rewriting("key", **{"training-public": public}))
 
 
+def test_swapped_pad_keys_are_refused(settings: Settings) -> None:
+    """With one of its own in the key holder's place the server would know the pads."""
+    for pad, said in (
+        (AgreementKey().public_bytes, "a signature is not that of member 5"),
+        (bytes(32), "the public key of member 5 is no key"),
+        (b"short", "the pad key of 5 has 5 bytes, and 32 are expected"),
+        (None, "gives no signed public key for training"),
+        ("text", "gives no signed public key for training"),
+    ):
+        assert said in _refused(settings, _rewriting("key", **{"training-pad": pad}))
+
+
 def test_a_key_that_another_has_signed_is_refused(settings: Settings, tmp_path: Path) -> None:
     """Where the members know the key holder's identity, the server cannot take its place."""
     keys = {number: IdentityKey.generate() for number in range(N + 1)}
@@ -236,10 +249,15 @@ def _replacing(
         if number != 1 or "secure.key" not in records:
             return message
         roster = {**unpack_roster(records["secure.roster"]), **listed}
-        signature = sign_key(signer, run[0], scheme, public)
+        pad = AgreementKey().public_bytes
+        signature = sign_key(signer, run[0], scheme, public, pad)
         changes: dict[str, Any] = {"holder": holder}
         for kind in ("training", "sums"):
-            changes |= {f"{kind}-public": public, f"{kind}-signature": signature}
+            changes |= {
+                f"{kind}-public": public,
+                f"{kind}-pad": pad,
+                f"{kind}-signature": signature,
+            }
         changed = with_fields(message, "key", **changes)
         changed.content["secure.roster"] = ConfigRecord({**pack_roster(roster)})
         return changed
@@ -317,7 +335,12 @@ def test_a_malformed_roster_is_refused(settings: Settings, roster: Mapping[str, 
 
 def _greeting(own: Settings, /, **fields: Any) -> dict[str, dict[str, Any]]:
     aggregation: Any = own.aggregation
-    told = {"version": 1, "run": RUN, "settings": agreed_settings(aggregation), **fields}
+    told = {
+        "version": PROTOCOL_VERSION,
+        "run": RUN,
+        "settings": agreed_settings(aggregation),
+        **fields,
+    }
     return {"secure.greeting": {name: value for name, value in told.items() if value is not None}}
 
 
@@ -344,7 +367,7 @@ def test_before_there_are_keys_a_greeting_can_be_repeated(settings: Settings) ->
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"version": 2}, "speaks version 2 of private sums, and this participant version 1"),
+        ({"version": 1}, "speaks version 1 of private sums, and this participant version 2"),
         ({"version": None}, "speaks version None of private sums"),
         ({"run": None}, "does not say which run this is"),
         ({"settings": None}, "does not say which settings"),

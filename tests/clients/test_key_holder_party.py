@@ -11,6 +11,7 @@ from flwr.app import ConfigRecord, Message
 from fedtrade.secure.encrypted import CiphertextSum, SignedDigest, contribute
 from fedtrade.secure.encrypted.channels import TRAINING
 from fedtrade.secure.masked import IdentityKey
+from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.wire import pack_roster, unpack_roster
 from fedtrade.settings import Settings
 from fedtrade.wire import DESCRIBE, SECURE
@@ -153,7 +154,10 @@ def test_a_single_contribution_is_not_opened(settings: Settings) -> None:
         return with_fields(message, "decrypt", chunks=list(uploads.chunks[1]))
 
     said, heard = _instead(settings, among_all)
-    assert "opens no sum: ProtocolError: the sum's ciphertexts count 1, and 5 is claimed" in said
+    assert (
+        "opens no sum: ProtocolError: the ciphertexts are not the sum of the 5 contributions"
+        in said
+    )
     assert heard == ALL
 
 
@@ -237,7 +241,7 @@ def test_an_attempt_spends_the_session(settings: Settings) -> None:
             few = with_fields(message, "decrypt", **_names([uploads.signed[1]]))
             assert "ThresholdError" in _told(answers(grid, few))
             single = with_fields(message, "decrypt", chunks=list(uploads.chunks[1]))
-            assert "count 1, and 5 is claimed" in _told(answers(grid, single))
+            assert "not the sum of the 5 contributions" in _told(answers(grid, single))
             tried.append(number)
             return message
 
@@ -260,6 +264,7 @@ def test_nobody_is_invented(settings: Settings) -> None:
             session,
             number,
             values,
+            bytes(32),
         )
         return made.signed
 
@@ -471,6 +476,51 @@ def test_for_whom_keys_are_made_must_be_said(
     assert said in _wish(settings, lambda message: with_fields(message, "key", **fields))
 
 
+def test_pad_keys_are_their_members_own(settings: Settings) -> None:
+    """For a key that it put in a member's place the server would know the pads."""
+    theirs = AgreementKey().public_bytes
+
+    def swapping(message: Message) -> Message:
+        pads: Any = message.content.config_records["secure.key"]["pads"]
+        return with_fields(message, "key", pads=pads[:32] + theirs + pads[64:])
+
+    assert "a signature is not that of member 1" in _wish(settings, swapping)
+    for fields in ({"pads": None}, {"pads": bytes(159)}, {"pad-signature": b""}, {"pads": "text"}):
+        said = _wish(settings, lambda message: with_fields(message, "key", **fields))  # noqa: B023
+        assert "the server gives no signed pad keys of 5 members" in said
+
+
+def test_a_sum_is_of_the_kind_that_was_contributed_to(settings: Settings) -> None:
+    """Although one key opens both kinds."""
+
+    def other(federation: Federation, uploads: Uploads, message: Message) -> Message:
+        return with_fields(message, "decrypt", kind="sums")
+
+    said, heard = _instead(settings, other)
+    assert "ProtocolError: the ciphertexts are not the sum of the 5 contributions" in said
+    assert heard == ALL
+
+
+def test_members_are_not_swapped_in_a_sum(settings: Settings) -> None:
+    """One is left out for another who is in it twice, or whose place a third takes."""
+
+    def doubled(federation: Federation, uploads: Uploads, message: Message) -> Message:
+        scheme, key = uploads.sums._schemes[TRAINING], uploads.sums._keys[TRAINING]
+        accumulator = scheme.accumulator(key)
+        for number, weight in ((1, 2), (2, 1), (3, 1), (4, 1)):
+            accumulator.add(uploads.chunks[number], weight)
+        return with_fields(message, "decrypt", chunks=accumulator.total())
+
+    def third(federation: Federation, uploads: Uploads, message: Message) -> Message:
+        signed = [uploads.signed[k] for k in (1, 2, 3)]
+        return with_fields(message, "decrypt", chunks=uploads.sum_of(1, 2, 4), **_names(signed))
+
+    for wish, n in ((doubled, 5), (third, 3)):
+        said, heard = _instead(settings, wish)
+        assert f"ProtocolError: the ciphertexts are not the sum of the {n} contributions" in said
+        assert heard == ALL
+
+
 def test_the_key_holder_is_no_member(settings: Settings) -> None:
     """Its key stands in the list once, and last."""
 
@@ -501,6 +551,8 @@ def test_keys_of_another_run_are_refused_by_the_server(settings: Settings) -> No
         ({"training-public": b"x"}, "not that of member 5"),
         ({"training-public": b""}, "a public key has 0 bytes"),
         ({"training-public": None}, "the key holder sent no public key for training"),
+        ({"training-pad": AgreementKey().public_bytes}, "not that of member 5"),
+        ({"sums-pad": None}, "the key holder sent no public key for sums"),
         ({"sums-signature": bytes(64)}, "not that of member 5"),
         ({"sums-signature": None}, "the key holder sent no public key for sums"),
     ):

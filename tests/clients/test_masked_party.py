@@ -13,7 +13,7 @@ from flwr.app import ConfigRecord, Message
 from fedtrade.errors import FedtradeError, ThresholdError
 from fedtrade.secure.agreement import agreed_settings
 from fedtrade.secure.masked import IdentityKey
-from fedtrade.secure.wire import pack_roster, unpack_roster
+from fedtrade.secure.wire import PROTOCOL_VERSION, pack_roster, unpack_roster
 from fedtrade.settings import Settings
 from fedtrade.wire import DESCRIBE, SECURE, SUM
 from simulations.grid import InProcessGrid
@@ -350,7 +350,7 @@ def test_without_a_greeting_there_is_no_stage(settings: Settings, stage: str) ->
 
 @pytest.mark.parametrize("run", [None, b"", bytes(15), bytes(17), "x" * 16])
 def test_a_greeting_names_the_run(settings: Settings, run: Any) -> None:
-    fields = {"version": 1, "settings": agreed_settings(settings.aggregation)}
+    fields = {"version": PROTOCOL_VERSION, "settings": agreed_settings(settings.aggregation)}
     fields |= {} if run is None else {"run": run}
     records = {"secure.greeting": fields, "secure.pledge": {"session": 0}}
     with _grid(settings) as grid:
@@ -360,7 +360,10 @@ def test_a_greeting_names_the_run(settings: Settings, run: Any) -> None:
 
 def test_no_run_is_begun_anew_among_others(joined: Federation) -> None:
     """A server that turns could otherwise put others of its own in the participants' places."""
-    records = {"secure.greeting": {"version": 1, "run": RUN}, "secure.pledge": {"session": 0}}
+    records = {
+        "secure.greeting": {"version": PROTOCOL_VERSION, "run": RUN},
+        "secure.pledge": {"session": 0},
+    }
     grid = joined.grid.grid
     reply = answers(grid, message_to(grid, 1, DESCRIBE, records))
     assert "greets again in the middle of a run" in _reason(reply)
@@ -370,7 +373,7 @@ def test_no_run_is_begun_anew_among_others(joined: Federation) -> None:
 def test_before_anybody_is_known_a_greeting_can_be_repeated(settings: Settings) -> None:
     """The identity stays, and what was pledged before is forgotten."""
     agreed = agreed_settings(settings.aggregation)
-    greeting = {"version": 1, "run": RUN, "settings": agreed}
+    greeting = {"version": PROTOCOL_VERSION, "run": RUN, "settings": agreed}
     records = {"secure.greeting": greeting, "secure.pledge": {"session": 0}}
     with _grid(settings) as grid:
         replies = [answers(grid, message_to(grid, 1, DESCRIBE, records)) for _ in range(2)]

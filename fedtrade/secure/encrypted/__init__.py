@@ -10,6 +10,12 @@ from fedtrade.secure.encrypted.contribution import (
     verify_key,
 )
 from fedtrade.secure.encrypted.key_holder import KeyHolder
+from fedtrade.secure.encrypted.pad_keys import (
+    PadKeys,
+    SignedPadKey,
+    sign_pad_key,
+    verify_pad_key,
+)
 from fedtrade.secure.encrypted.scheme import (
     MAX_WEIGHT,
     Encryptor,
@@ -31,13 +37,17 @@ __all__ = [
     "KeyPair",
     "Limits",
     "OpenedSum",
+    "PadKeys",
     "Scheme",
     "Security",
     "SignedDigest",
+    "SignedPadKey",
     "Spares",
     "check_contribution",
     "contribute",
     "scheme_for",
     "scheme_from",
+    "sign_pad_key",
     "verify_key",
+    "verify_pad_key",
 ]

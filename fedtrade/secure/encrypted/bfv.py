@@ -10,6 +10,9 @@ integer weights up to w comes out exactly if
 where s = 21.4 is the deviation of a coefficient's noise (`rounding_deviation`); twelve deviations
 are passed with a probability below 2^-90 in one of 8192 coefficients. t is the largest prime that
 fits, of up to 59 bits.
+
+Pads are uniform modulo t in each of the 8192 slots: sums of plaintexts wrap there, and so do the
+ciphertexts', without more noise.
 """
 
 import math
@@ -26,7 +29,7 @@ from fedtrade.secure.encrypted import scheme
 from fedtrade.secure.encrypted.checks import check_size, check_tenseal_vector
 from fedtrade.secure.encrypted.lattice import (
     DEGREE,
-    WeightedSum,
+    LatticeAccumulator,
     ciphertext_content,
     lattice_keys,
     lattice_security,
@@ -35,6 +38,7 @@ from fedtrade.secure.encrypted.lattice import (
     open_context,
     rounding_deviation,
 )
+from fedtrade.secure.encrypted.pads import WordPads
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
 
 __all__ = ["BFV", "bfv"]
@@ -163,6 +167,15 @@ class BFV:
         read = load_tenseal().bfv_vector_from
         return load_vector(read, context, chunk, n_primes=len(self.prime_bits) - 1, is_ntt=False)
 
+    @property
+    def word_pads(self) -> WordPads:
+        """Uniform modulo t in each slot."""
+        return WordPads((self.modulus,), DEGREE)
+
+    def pads(self, public: bytes) -> WordPads:
+        """The same under each key."""
+        return self.word_pads
+
     def encryptor(self, public: bytes) -> "BFVEncryptor":
         """Of a public key."""
         return BFVEncryptor(self, self.context(public, is_secret=False))
@@ -171,9 +184,9 @@ class BFV:
         """Of a secret key."""
         return BFVDecryptor(self, self.context(secret, is_secret=True))
 
-    def accumulator(self, public: bytes) -> "BFVAccumulator":
+    def accumulator(self, public: bytes) -> LatticeAccumulator:
         """An empty sum."""
-        return BFVAccumulator(self, self.context(public, is_secret=False))
+        return LatticeAccumulator(self, self.context(public, is_secret=False))
 
     def check_public(self, public: bytes) -> None:
         """Its size."""
@@ -200,13 +213,17 @@ class BFVEncryptor:
     def __init__(self, parameters: BFV, context: Any) -> None:
         self._parameters, self._context = parameters, context
 
-    def encrypt(self, values: NDArray[np.int64]) -> list[bytes]:
+    def encrypt(self, values: NDArray[np.int64], pad_key: bytes | None = None) -> list[bytes]:
         """One ciphertext for each 8191 values."""
-        scheme.check_values(values, self._parameters.bound)
+        parameters = self._parameters
+        scheme.check_values(values, parameters.bound)
+        rows = scheme.split(values, parameters.entries, 1)
+        if pad_key is not None:
+            pads = parameters.word_pads
+            rows += _words(pads, pads.total([(pad_key, 1)], len(rows)))
         vector = load_tenseal().bfv_vector
-        chunks = scheme.split(values, self._parameters.entries, 1)
-        padded = (np.pad(chunk, (0, DEGREE - chunk.size)) for chunk in chunks)
-        return [vector(self._context, chunk.tolist()).serialize() for chunk in padded]
+        centred = _centred(rows, parameters.modulus)
+        return [vector(self._context, row.tolist()).serialize() for row in centred]
 
 
 class BFVDecryptor:
@@ -215,34 +232,29 @@ class BFVDecryptor:
     def __init__(self, parameters: BFV, context: Any) -> None:
         self._parameters, self._context = parameters, context
 
-    def decrypt(self, chunks: Sequence[bytes], size: int) -> OpenedSum:
+    def decrypt(self, chunks: Sequence[bytes], size: int, pads: Sequence[bytes] = ()) -> OpenedSum:
         """The centred residues."""
+        parameters = self._parameters
         rows = np.empty((len(chunks), DEGREE), dtype=np.int64)
         for row, chunk in zip(rows, chunks, strict=True):
-            self._parameters.check_sum(chunk)
-            row[:] = self._parameters.load(self._context, chunk).decrypt()
-        values = rows[:, 1:].reshape(-1)[:size]
-        return OpenedSum(values, rows[:, 0].astype(np.float64))
+            parameters.check_sum(chunk)
+            row[:] = parameters.load(self._context, chunk).decrypt()
+        if pads:
+            rows -= _words(parameters.word_pads, pads)
+        rows = _centred(rows, parameters.modulus)
+        values = rows[:, 1:].reshape(-1)
+        found, rest = values[:size], values[size:]
+        counts = rows[:, 0].astype(np.float64)
+        return OpenedSum(found, counts, scheme.largest(found), scheme.largest(rest))
 
 
-class BFVAccumulator:
-    """Adds under a public context."""
+def _words(pads: WordPads, total: Sequence[bytes]) -> NDArray[np.int64]:
+    """One row of residues for each chunk."""
+    return np.concatenate([pads.words(pad) for pad in total]).astype(np.int64)
 
-    def __init__(self, parameters: BFV, context: Any) -> None:
-        self._parameters, self._context = parameters, context
-        self._sum = WeightedSum()
 
-    def add(self, chunks: Sequence[bytes], weight: int) -> None:
-        """Add `weight` times a contribution."""
-        for chunk in chunks:
-            self._parameters.check_fresh(chunk)
-        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], weight)
-
-    def restore(self, chunks: Sequence[bytes]) -> None:
-        """Go on from an earlier total."""
-        self._sum = WeightedSum()
-        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], 1)
-
-    def total(self) -> list[bytes]:
-        """The chunks of the sum so far."""
-        return [vector.serialize() for vector in self._sum.total()]
+def _centred(rows: NDArray[np.int64], modulus: int) -> NDArray[np.int64]:
+    """The residues around zero."""
+    residues = rows % modulus
+    residues[residues > modulus // 2] -= modulus
+    return residues

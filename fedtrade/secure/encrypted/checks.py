@@ -12,7 +12,7 @@ import struct
 
 from fedtrade.errors import ProtocolError
 
-__all__ = ["check_seal_object", "check_size", "check_tenseal_vector"]
+__all__ = ["check_seal_object", "check_size", "check_tenseal_vector", "varint_bytes"]
 
 SEAL_MAGIC = 0xA15E
 SEAL_HEADER = struct.Struct("<HBBBBHQ")
@@ -53,8 +53,8 @@ def check_tenseal_vector(
     ProtocolError
         Naming what was wrong.
     """
-    slots = _varint_bytes(n_slots)
-    head = b"\x0a" + _varint_bytes(len(slots)) + slots + b"\x12"
+    slots = varint_bytes(n_slots)
+    head = b"\x0a" + varint_bytes(len(slots)) + slots + b"\x12"
     tail = b"" if scale is None else b"\x19" + struct.pack("<d", scale)
     if not isinstance(data, bytes):
         raise ProtocolError(f"a ciphertext must be bytes, got {type(data).__name__}.")
@@ -134,7 +134,8 @@ def _blocks_end(frame: bytes, position: int, content: int) -> int:
     raise ProtocolError("the frame has no last block.")
 
 
-def _varint_bytes(value: int) -> bytes:
+def varint_bytes(value: int) -> bytes:
+    """A number as protobuf writes it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

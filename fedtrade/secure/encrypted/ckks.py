@@ -24,6 +24,11 @@ n_decryptions the ciphertexts opened under one key. E has the rounding of float6
 what the decoder rounds it cannot be told how far it depends on the key. OpenFHE takes E per
 coefficient; the norm is larger by sqrt(4096), and what the divergence of two Gaussians in 4096
 dimensions asks for.
+
+Reals have no room for a pad that hides them. It is added to the ciphertext instead, to the first of
+its two polynomials, uniform modulo each prime: with q their product, a ciphertext (c0, c1) of p
+decrypts to c0 + c1 s = p mod q, and (c0 + r, c1) to p + r mod q. Sums with integer weights are
+taken modulo q and never rescaled, so that the pads' sum comes off as they went on, without noise.
 """
 
 import math
@@ -39,7 +44,7 @@ from fedtrade.secure.encrypted import scheme
 from fedtrade.secure.encrypted.checks import check_size, check_tenseal_vector
 from fedtrade.secure.encrypted.lattice import (
     DEGREE,
-    WeightedSum,
+    LatticeAccumulator,
     ciphertext_content,
     lattice_keys,
     lattice_security,
@@ -48,6 +53,8 @@ from fedtrade.secure.encrypted.lattice import (
     open_context,
     rounding_deviation,
 )
+from fedtrade.secure.encrypted.open_ciphertext import open_ciphertext
+from fedtrade.secure.encrypted.pads import WordPads
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
 
 __all__ = ["CKKS", "flooding_deviation", "to_ring"]
@@ -149,6 +156,22 @@ class CKKS:
         read, n_primes = load_tenseal().ckks_vector_from, len(self.prime_bits) - 1
         return load_vector(read, context, chunk, n_primes=n_primes, is_ntt=True, scale=self.scale)
 
+    @property
+    def word_pads(self) -> WordPads:
+        """Uniform modulo each prime of a ciphertext."""
+        return WordPads(tuple(self.primes[:-1]), DEGREE)
+
+    def pads(self, public: bytes) -> WordPads:
+        """The same under each key."""
+        return self.word_pads
+
+    def pad_vector(self, context: Any, vector: Any, pad: bytes) -> Any:
+        """A pad as TenSEAL's vector, to be added to another."""
+        tenseal, words = load_tenseal(), self.word_pads.words(pad)
+        (like,) = vector.ciphertext()
+        data = open_ciphertext(tenseal.sealapi, like, words, SLOTS)
+        return tenseal.ckks_vector_from(context, data)
+
     def encryptor(self, public: bytes) -> "CKKSEncryptor":
         """Of a public key."""
         return CKKSEncryptor(self, self.context(public, is_secret=False))
@@ -157,9 +180,9 @@ class CKKS:
         """Of a secret key."""
         return CKKSDecryptor(self, self.context(secret, is_secret=True))
 
-    def accumulator(self, public: bytes) -> "CKKSAccumulator":
+    def accumulator(self, public: bytes) -> LatticeAccumulator:
         """An empty sum."""
-        return CKKSAccumulator(self, self.context(public, is_secret=False))
+        return LatticeAccumulator(self, self.context(public, is_secret=False))
 
     def check_public(self, public: bytes) -> None:
         """Its size."""
@@ -225,13 +248,17 @@ class CKKSEncryptor:
     def __init__(self, parameters: CKKS, context: Any) -> None:
         self._parameters, self._context = parameters, context
 
-    def encrypt(self, values: NDArray[np.int64]) -> list[bytes]:
+    def encrypt(self, values: NDArray[np.int64], pad_key: bytes | None = None) -> list[bytes]:
         """One ciphertext for each 4095 values."""
-        scheme.check_values(values, self._parameters.bound)
-        vector = load_tenseal().ckks_vector
-        chunks = scheme.split(values, self._parameters.entries, self._parameters.bound)
-        padded = (np.pad(chunk, (0, SLOTS - chunk.size)) for chunk in chunks)
-        return [vector(self._context, (chunk * UNIT).tolist()).serialize() for chunk in padded]
+        parameters = self._parameters
+        scheme.check_values(values, parameters.bound)
+        rows = scheme.split(values, parameters.entries, parameters.bound) * UNIT
+        vectors = [load_tenseal().ckks_vector(self._context, row.tolist()) for row in rows]
+        if pad_key is not None:
+            pads = parameters.word_pads.total([(pad_key, 1)], len(vectors))
+            for vector, pad in zip(vectors, pads, strict=True):
+                vector.add_(parameters.pad_vector(self._context, vector, pad))
+        return [vector.serialize() for vector in vectors]
 
 
 class CKKSDecryptor:
@@ -240,36 +267,19 @@ class CKKSDecryptor:
     def __init__(self, parameters: CKKS, context: Any) -> None:
         self._parameters, self._context = parameters, context
 
-    def decrypt(self, chunks: Sequence[bytes], size: int) -> OpenedSum:
+    def decrypt(self, chunks: Sequence[bytes], size: int, pads: Sequence[bytes] = ()) -> OpenedSum:
         """The nearest integers, not flooded: for the key holder's eyes only."""
+        parameters = self._parameters
         rows = np.empty((len(chunks), SLOTS))
-        for row, chunk in zip(rows, chunks, strict=True):
-            self._parameters.check_sum(chunk)
-            row[:] = self._parameters.load(self._context, chunk).decrypt()
+        for place, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
+            parameters.check_sum(chunk)
+            vector = parameters.load(self._context, chunk)
+            if pads:
+                vector.sub_(parameters.pad_vector(self._context, vector, pads[place]))
+            row[:] = vector.decrypt()
         rows /= UNIT
-        # Not clipped: at the limit, garbage would count as all members.
-        counts = rows[:, 0] / self._parameters.bound
-        return OpenedSum(to_ring(rows[:, 1:].reshape(-1)[:size]), counts)
-
-
-class CKKSAccumulator:
-    """Adds under a public context."""
-
-    def __init__(self, parameters: CKKS, context: Any) -> None:
-        self._parameters, self._context = parameters, context
-        self._sum = WeightedSum()
-
-    def add(self, chunks: Sequence[bytes], weight: int) -> None:
-        """Add `weight` times a contribution."""
-        for chunk in chunks:
-            self._parameters.check_fresh(chunk)
-        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], weight)
-
-    def restore(self, chunks: Sequence[bytes]) -> None:
-        """Go on from an earlier total."""
-        self._sum = WeightedSum()
-        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], 1)
-
-    def total(self) -> list[bytes]:
-        """The chunks of the sum so far."""
-        return [vector.serialize() for vector in self._sum.total()]
+        # Not clipped: at the limit, garbage would count as all members, or as their largest sum.
+        counts = rows[:, 0] / parameters.bound
+        values = rows[:, 1:].reshape(-1)
+        found, rest = values[:size], values[size:]
+        return OpenedSum(to_ring(found), counts, scheme.largest(found), scheme.largest(rest))

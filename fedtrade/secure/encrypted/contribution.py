@@ -1,8 +1,9 @@
 """A member's contribution to an encrypted sum: ciphertexts, and a signature that they are its own.
 
-The signature binds the run, the sum, the member and the SHA-256 of its chunks. The server checks
-it against the chunks; the key holder sees only the sum, and checks with the signatures that so
-many members did contribute to this very sum.
+What is encrypted has a pad on it that the key holder knows, too, and the server does not
+(`fedtrade.secure.encrypted.pads`). The signature binds the run, the sum, the member and the SHA-256
+of its chunks. The server checks it against the chunks; the key holder sees only the sum, and takes
+the pads of those off who have signed.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError
+from fedtrade.secure.encrypted.pad_keys import check_pad_public
 from fedtrade.secure.encrypted.scheme import Encryptor, Scheme
 from fedtrade.secure.masked.keys import SIGNATURE_BYTES, IdentityKey, verify
 
@@ -64,6 +66,7 @@ def contribute(
     session: int,
     number: int,
     values: NDArray[np.int64],
+    pad_key: bytes,
 ) -> Contribution:
     """Encrypt and sign values of shape (size,), encoded by a layout of the scheme's modulus.
 
@@ -74,13 +77,15 @@ def contribute(
     run : 16 bytes
     session : int
         The number of the sum.
+    pad_key : 32 bytes
+        `PadKeys.of` this session.
 
     Raises
     ------
     RangeError
         If a value could make the sum wrap.
     """
-    chunks = tuple(encryptor.encrypt(values))
+    chunks = tuple(encryptor.encrypt(values, pad_key))
     digest = digest_of(chunks)
     signature = identity.sign(_statement(run, session, number, digest))
     return Contribution(chunks, SignedDigest(number, digest, signature))
@@ -130,18 +135,29 @@ def verify_digest(signed: SignedDigest, run: bytes, session: int, identity: byte
     verify(identity, signed.signature, statement, signer=signed.number)
 
 
-def sign_key(identity: IdentityKey, run: bytes, scheme: Scheme, public: bytes) -> bytes:
-    """The key holder's signature under its public key, so that the server cannot swap it."""
-    return identity.sign(_key_statement(run, scheme, public))
+def sign_key(
+    identity: IdentityKey, run: bytes, scheme: Scheme, public: bytes, pad_public: bytes
+) -> bytes:
+    """The key holder's signature under its public keys, so that the server cannot swap them."""
+    return identity.sign(_key_statement(run, scheme, public, pad_public))
 
 
 def verify_key(
-    public: bytes, signature: bytes, run: bytes, scheme: Scheme, *, holder: int, identity: bytes
+    public: bytes,
+    pad_public: bytes,
+    signature: bytes,
+    run: bytes,
+    scheme: Scheme,
+    *,
+    holder: int,
+    identity: bytes,
 ) -> None:
-    """Check that a public key is the key holder's; whoever made it can read what is encrypted.
+    """Check that public keys are the key holder's; whoever made them can read what is encrypted.
 
     Parameters
     ----------
+    pad_public : 32 bytes
+        With which members agree on their pads.
     holder : int
         The key holder's number.
     identity : 32 bytes
@@ -150,12 +166,13 @@ def verify_key(
     Raises
     ------
     ProtocolError
-        If it has the wrong size.
+        If one has the wrong size.
     SignatureError
-        If the key holder has not signed it for this run and scheme.
+        If the key holder has not signed them for this run and scheme, or the second is no key.
     """
     scheme.check_public(public)
-    verify(identity, signature, _key_statement(run, scheme, public), signer=holder)
+    check_pad_public(pad_public, owner=holder)
+    verify(identity, signature, _key_statement(run, scheme, public, pad_public), signer=holder)
 
 
 def digest_of(chunks: Sequence[bytes]) -> bytes:
@@ -171,10 +188,13 @@ def _statement(run: bytes, session: int, number: int, digest: bytes) -> bytes:
     )
 
 
-def _key_statement(run: bytes, scheme: Scheme, public: bytes) -> bytes:
+def _key_statement(run: bytes, scheme: Scheme, public: bytes, pad_public: bytes) -> bytes:
     if len(run) != RUN_BYTES:
         raise ValueError(f"a run is known by {RUN_BYTES} bytes, got {len(run)}.")
     parameters = json.dumps(dict(scheme.fields()), sort_keys=True).encode()
     return b"".join(
-        (KEY, run, hashlib.sha256(parameters).digest(), hashlib.sha256(public).digest())
+        (
+            *(KEY, run, hashlib.sha256(parameters).digest(), hashlib.sha256(public).digest()),
+            pad_public,
+        )
     )

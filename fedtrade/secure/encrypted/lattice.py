@@ -7,7 +7,8 @@ needs the secret key, which members do not have: both halves of theirs depend on
 """
 
 import importlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.secure.encrypted.checks import check_size
@@ -15,6 +16,7 @@ from fedtrade.secure.encrypted.scheme import KeyPair, Security
 
 __all__ = [
     "DEGREE",
+    "LatticeAccumulator",
     "WeightedSum",
     "ciphertext_content",
     "lattice_keys",
@@ -191,3 +193,36 @@ class WeightedSum:
             for row, vector in zip(total, plane, strict=False):
                 row.add_(vector)
         return total
+
+
+class LatticeScheme(Protocol):
+    """What an accumulator needs of BFV or CKKS."""
+
+    def load(self, context: Any, chunk: bytes) -> Any:
+        """TenSEAL's vector of a chunk."""
+
+    def check_fresh(self, chunk: bytes) -> None:
+        """The framing of TenSEAL and SEAL; ProtocolError."""
+
+
+class LatticeAccumulator:
+    """Adds under a public context."""
+
+    def __init__(self, parameters: LatticeScheme, context: Any) -> None:
+        self._parameters, self._context = parameters, context
+        self._sum = WeightedSum()
+
+    def add(self, chunks: Sequence[bytes], weight: int) -> None:
+        """Add `weight` times a contribution."""
+        for chunk in chunks:
+            self._parameters.check_fresh(chunk)
+        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], weight)
+
+    def restore(self, chunks: Sequence[bytes]) -> None:
+        """Go on from an earlier total."""
+        self._sum = WeightedSum()
+        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], 1)
+
+    def total(self) -> list[bytes]:
+        """The chunks of the sum so far."""
+        return [vector.serialize() for vector in self._sum.total()]

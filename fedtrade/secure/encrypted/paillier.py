@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.secure.encrypted import scheme
 from fedtrade.secure.encrypted.checks import check_size
+from fedtrade.secure.encrypted.pads import WidePads
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
 
 __all__ = ["Paillier", "load_phe"]
@@ -135,6 +136,10 @@ class Paillier:
         self.check_public(public)
         return load_phe().PaillierPublicKey(int.from_bytes(public, "big"))
 
+    def pads(self, public: bytes) -> WidePads:
+        """Uniform modulo the public key, so over all slots at once and what is beyond them."""
+        return WidePads(int(self.public_key(public).n))
+
     def encryptor(self, public: bytes) -> "PaillierEncryptor":
         """Of a public key."""
         return PaillierEncryptor(self, self.public_key(public))
@@ -220,13 +225,16 @@ class PaillierEncryptor:
     def __init__(self, parameters: Paillier, key: Any) -> None:
         self._parameters, self._key = parameters, key
 
-    def encrypt(self, values: NDArray[np.int64]) -> list[bytes]:
+    def encrypt(self, values: NDArray[np.int64], pad_key: bytes | None = None) -> list[bytes]:
         """One ciphertext for each `entries` values."""
-        parameters = self._parameters
+        parameters, modulus = self._parameters, self._key.n
         scheme.check_values(values, parameters.bound)
-        chunks = scheme.split(values, parameters.entries, 1)
-        plain = (pack(chunk, parameters.entry_bits) % self._key.n for chunk in chunks)
-        return [parameters.dump(int(self._key.raw_encrypt(number))) for number in plain]
+        rows = scheme.split(values, parameters.entries, 1)
+        plain = [pack(row, parameters.entry_bits) for row in rows]
+        if pad_key is not None:
+            pads = WidePads(modulus).total([(pad_key, 1)], len(plain))
+            plain = [number + _number(pad) for number, pad in zip(plain, pads, strict=True)]
+        return [parameters.dump(int(self._key.raw_encrypt(each % modulus))) for each in plain]
 
 
 class PaillierDecryptor:
@@ -235,16 +243,29 @@ class PaillierDecryptor:
     def __init__(self, parameters: Paillier, key: Any) -> None:
         self._parameters, self._key = parameters, key
 
-    def decrypt(self, chunks: Sequence[bytes], size: int) -> OpenedSum:
+    def decrypt(self, chunks: Sequence[bytes], size: int, pads: Sequence[bytes] = ()) -> OpenedSum:
         """The centred digits."""
-        n_slots, modulus = self._parameters.entries + 1, self._key.public_key.n
-        rows = np.empty((len(chunks), n_slots), dtype=np.int64)
-        for row, chunk in zip(rows, chunks, strict=True):
-            number = self._parameters.load(self._key.public_key, chunk)
-            plain = int(self._key.raw_decrypt(number))
+        parameters, modulus = self._parameters, self._key.public_key.n
+        n_slots, bits = parameters.entries + 1, parameters.entry_bits
+        rows, beyond = np.empty((len(chunks), n_slots), dtype=np.int64), 0.0
+        for place, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
+            plain = int(self._key.raw_decrypt(parameters.load(self._key.public_key, chunk)))
+            plain = (plain - _number(pads[place]) if pads else plain) % modulus
             centred = plain - modulus if plain > modulus // 2 else plain
-            row[:] = unpack(centred, self._parameters.entry_bits, n_slots)
-        return OpenedSum(rows[:, 1:].reshape(-1)[:size], rows[:, 0].astype(np.float64))
+            row[:] = unpack(centred, bits, n_slots)
+            beyond = max(beyond, float(pack(row, bits) != centred))
+        values = rows[:, 1:].reshape(-1)
+        found, rest = values[:size], values[size:]
+        return OpenedSum(
+            found,
+            rows[:, 0].astype(np.float64),
+            scheme.largest(found),
+            max(beyond, scheme.largest(rest)),
+        )
+
+
+def _number(pad: bytes) -> int:
+    return int.from_bytes(pad, "big")
 
 
 class PaillierAccumulator:

@@ -4,11 +4,15 @@ All schemes take the ring elements of a `Layout` with the scheme's `modulus`, so
 need not know which it is. Values travel in *chunks*, one ciphertext each. The first slot of each
 chunk counts: a member puts a one into it, so that a sum shows in every chunk of how many (or of
 how much weight) it is made.
+
+A member adds a *pad* to each chunk, and whoever opens the sum takes the sum of the pads off
+(`fedtrade.secure.encrypted.pads`). Pads are uniform in the ring where the scheme adds exactly: that
+of plaintexts, or of ciphertexts if plaintexts are approximate.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +26,11 @@ __all__ = [
     "Encryptor",
     "KeyPair",
     "OpenedSum",
+    "Pads",
     "Scheme",
     "Security",
     "check_values",
+    "largest",
     "split",
 ]
 
@@ -75,24 +81,50 @@ class OpenedSum(NamedTuple):
     counts : float64 of shape (n_chunks,)
         The counting slots: the sum of the weights, one of each contribution without weights.
         Exact for exact schemes.
+    largest : float
+        The largest absolute value, however far out of range.
+    rest : float
+        The largest absolute value of what no contribution fills: slots behind the values, and
+        bits behind the slots.
     """
 
     values: NDArray[np.int64]
     counts: NDArray[np.float64]
+    largest: float
+    rest: float
+
+
+class Pads(Protocol):
+    """Uniform elements of the scheme's ring, from keys."""
+
+    def total(self, keys: Iterable[tuple[bytes, int]], n_chunks: int) -> list[bytes]:
+        """The sum of the pads of keys of 32 bytes, each times an integer, chunk by chunk."""
 
 
 class Encryptor(Protocol):
     """A member's side."""
 
-    def encrypt(self, values: NDArray[np.int64]) -> list[bytes]:
-        """Chunks of integers of shape (size,); RangeError beyond the scheme's `bound`."""
+    def encrypt(self, values: NDArray[np.int64], pad_key: bytes | None = None) -> list[bytes]:
+        """Chunks of integers of shape (size,), with the key's pad on them if there is one.
+
+        Raises
+        ------
+        RangeError
+            If a value is beyond the scheme's `bound`.
+        """
 
 
 class Decryptor(Protocol):
     """The key holder's side."""
 
-    def decrypt(self, chunks: Sequence[bytes], size: int) -> OpenedSum:
-        """What the chunks of a sum hold; of an approximate scheme, without flooding noise."""
+    def decrypt(self, chunks: Sequence[bytes], size: int, pads: Sequence[bytes] = ()) -> OpenedSum:
+        """What the chunks of a sum hold; of an approximate scheme, without flooding noise.
+
+        Parameters
+        ----------
+        pads : sequence of bytes
+            The sum of the contributions' pads, chunk by chunk; without it they stay on.
+        """
 
 
 class Accumulator(Protocol):
@@ -159,6 +191,9 @@ class Scheme(Protocol):
     def generate(self) -> KeyPair:
         """A fresh pair of keys."""
 
+    def pads(self, public: bytes) -> Pads:
+        """Of a public key."""
+
     def encryptor(self, public: bytes) -> Encryptor:
         """Of a public key; ProtocolError if it is none of this scheme's."""
 
@@ -203,10 +238,16 @@ def check_values(values: NDArray[np.int64], most: int) -> None:
         )
 
 
-def split(values: NDArray[np.int64], entries: int, unit: int) -> list[NDArray[np.int64]]:
-    """Chunks of up to 1 + entries slots, of which the first is `unit`."""
-    starts = range(0, values.size, entries)
-    return [np.concatenate([[unit], values[i : i + entries]]) for i in starts]
+def split(values: NDArray[np.int64], entries: int, unit: int) -> NDArray[np.int64]:
+    """Chunks of shape (n_chunks, 1 + entries): in front `unit`, behind the last value zeros."""
+    n = n_chunks(values.size, entries)
+    padded = np.pad(values, (0, n * entries - values.size)).reshape(n, entries)
+    return np.concatenate([np.full((n, 1), unit, dtype=np.int64), padded], axis=1)
+
+
+def largest(values: NDArray[Any]) -> float:
+    """The largest absolute value, 0 if there is none; NaN of NaN."""
+    return float(np.abs(values.astype(np.float64)).max(initial=0.0))
 
 
 def n_chunks(size: int, entries: int) -> int:

@@ -72,8 +72,11 @@ class Work:
         return {}, self.sum.total()
 
     def _decrypt(self, fields: dict[str, Any], parts: list[bytes]) -> Answer:
-        opened = self.scheme.decryptor(parts[0]).decrypt(parts[1:], fields["size"])
-        return {"counts": opened.counts.tolist()}, (opened.values.astype("<i8").tobytes(),)
+        end = 1 + fields["n_chunks"]
+        chunks, pads = parts[1:end], parts[end:]
+        opened = self.scheme.decryptor(parts[0]).decrypt(chunks, fields["size"], pads)
+        found = {"counts": opened.counts.tolist(), "largest": opened.largest, "rest": opened.rest}
+        return found, (opened.values.astype("<i8").tobytes(),)
 
 
 def limit(memory_bytes: int, cpu_s: int) -> None:

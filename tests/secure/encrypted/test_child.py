@@ -79,7 +79,7 @@ def test_a_request_that_takes_too_long_is_ended_by_the_kernel() -> None:
         child.ask("start", {"scheme": dict(scheme.fields())}, [])
         size = 400 * scheme.entries
         with pytest.raises(ChildDied, match=f"exit code -{int(signal.SIGALRM)}"):
-            child.ask("decrypt", {"size": size}, [keys.secret, *chunks])
+            child.ask("decrypt", {"size": size, "n_chunks": len(chunks)}, [keys.secret, *chunks])
 
 
 def test_it_gets_no_more_memory_than_it_may() -> None:
@@ -97,7 +97,7 @@ def test_it_gets_no_more_processor_time_than_it_may() -> None:
         child.ask("start", {"scheme": dict(scheme.fields())}, [])
         size = 1000 * scheme.entries
         with pytest.raises(ChildDied, match="exit code -9"):
-            child.ask("decrypt", {"size": size}, [keys.secret, *chunks])
+            child.ask("decrypt", {"size": size, "n_chunks": len(chunks)}, [keys.secret, *chunks])
 
 
 def test_it_survives_an_interrupt_that_is_for_its_parent() -> None:

@@ -10,14 +10,14 @@ from fedtrade.errors import (
     SignatureError,
     ThresholdError,
 )
-from fedtrade.secure.encrypted import Contribution, KeyHolder, SignedDigest, contribute
+from fedtrade.secure.encrypted import Contribution, SignedDigest, contribute
 from fedtrade.secure.encrypted.child import Limits
 from fedtrade.secure.encrypted.ckks import CKKS, flooding_deviation
 from fedtrade.secure.encrypted.key_holder import MOST_OPENED
 from fedtrade.secure.layout import Layout, Segment
 from fedtrade.secure.masked.keys import IdentityKey
 from tests.secure.encrypted.mutations import mutations
-from tests.secure.encrypted.parties import RUN, SCHEMES, Consortium, consortium, settings
+from tests.secure.encrypted.parties import RUN, SCHEMES, Consortium, consortium
 
 SIZE = 20
 
@@ -73,17 +73,11 @@ def test_flooding_differs_each_time() -> None:
     made = members.contributions(0)
     total = members.total(made, [1] * 5)
     first = members.holder.decrypt(0, SIZE, total, _signed(made))
-    again = _resumed(members, state).decrypt(0, SIZE, total, _signed(made))
+    again = members.resumed(state).decrypt(0, SIZE, total, _signed(made))
     inside = np.abs(members.values.sum(axis=0)) < 0.9 * 2**61
     assert inside.sum() > 10
     assert (first != again)[inside].all()
     assert np.abs([first, again]).max() < members.scheme.modulus // 2
-
-
-def _resumed(members: Consortium, state: dict[str, int | str | bytes]) -> KeyHolder:
-    public = {number: key.public_bytes for number, key in enumerate(members.identities)}
-    chosen = settings(members.scheme.name, members.scheme.weighted)
-    return KeyHolder(members.scheme, chosen, RUN, IdentityKey.generate(), public, state=state)
 
 
 def test_one_sum_a_session_in_order() -> None:
@@ -104,7 +98,7 @@ def test_another_process_goes_on() -> None:
     before = members.holder.state
     members.holder.decrypt(0, SIZE, total, signed)
     assert before["next_session"] == 0
-    resumed = _resumed(members, members.holder.state)
+    resumed = members.resumed()
     assert resumed.public == members.holder.public
     with pytest.raises(ReplayError):
         resumed.decrypt(0, SIZE, total, signed)
@@ -117,7 +111,7 @@ def test_another_process_goes_on() -> None:
 
 def test_the_state_of_another_scheme_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"keys are for .*bfv.* needs .*ckks"):
-        _resumed(consortium("ckks", False), consortium("bfv", False).holder.state)
+        consortium("ckks", False).resumed(consortium("bfv", False).holder.state)
 
 
 def test_few_are_not_opened() -> None:
@@ -137,7 +131,7 @@ def test_a_sum_of_fewer_than_claimed_shows(name: str, weighted: bool) -> None:
     """One member's ciphertext, said to be the sum of five."""
     members = consortium(name, weighted)
     made = members.contributions(0)
-    with pytest.raises(ProtocolError, match="count 1, and 5 is claimed"):
+    with pytest.raises(ProtocolError, match="not the sum of the 5 contributions that"):
         members.holder.decrypt(0, SIZE, members.total(made[:1], [1]), _signed(made))
     # The attempt has cost the session: there is no second try with another sum.
     with pytest.raises(ReplayError):
@@ -151,7 +145,7 @@ def test_every_chunk_counts() -> None:
     total = members.total(made, [500] * 5)
     assert len(total) == 3
     mixed = [total[0], members.total(made[:1], [500])[1], total[2]]
-    with pytest.raises(ProtocolError, match="count 500, and 2500 is claimed"):
+    with pytest.raises(ProtocolError, match="not the sum of the 5 contributions that"):
         members.holder.decrypt(0, 40, mixed, _signed(made), [500] * 5)
 
 
@@ -174,7 +168,7 @@ def test_weights_are_as_claimed() -> None:
     members = consortium("bfv", True)
     made = members.contributions(0)
     total = members.total(made, [900, 1, 1, 1, 1])
-    with pytest.raises(ProtocolError, match="count 904, and 5 is claimed"):
+    with pytest.raises(ProtocolError, match="not the sum of the 5 contributions that"):
         members.holder.decrypt(0, SIZE, total, _signed(made), [1] * 5)
 
 
@@ -182,11 +176,11 @@ def test_nobody_is_invented() -> None:
     """Each contribution is signed by its member, for this session and run, and counts once."""
     members, signed, total = _five(session=2)
     encryptor, stranger = members.scheme.encryptor(members.holder.public), IdentityKey.generate()
-    row = members.values[0]
-    foreign = contribute(encryptor, stranger, RUN, 2, 4, row).signed
-    unknown = contribute(encryptor, stranger, RUN, 2, 99, row).signed
-    other_run = contribute(encryptor, members.identities[4], bytes(16), 2, 4, row).signed
-    older = contribute(encryptor, members.identities[4], RUN, 1, 4, row).signed
+    rest = members.values[0], bytes(32)
+    foreign = contribute(encryptor, stranger, RUN, 2, 4, *rest).signed
+    unknown = contribute(encryptor, stranger, RUN, 2, 99, *rest).signed
+    other_run = contribute(encryptor, members.identities[4], bytes(16), 2, 4, *rest).signed
+    older = contribute(encryptor, members.identities[4], RUN, 1, 4, *rest).signed
     for wrong in (foreign, other_run, older):
         with pytest.raises(SignatureError, match="not that of member 4"):
             members.holder.decrypt(2, SIZE, total, [*signed[:4], wrong])
@@ -224,7 +218,7 @@ def test_mutated_sums_do_no_harm(name: str, n: int) -> None:
     made = [members.contributions(session) for session in range(2)]
     total = members.total(made[0], [1] * 5)
     for mutant in mutations(total[0], n, 5):
-        holder = _resumed(members, members.holder.state)
+        holder = members.resumed()
         try:
             holder.decrypt(0, SIZE, [mutant], _signed(made[0]))
         except ProtocolError:
@@ -238,16 +232,7 @@ def test_mutated_sums_do_no_harm(name: str, n: int) -> None:
 def test_keys_of_approximate_schemes_wear_out(name: str) -> None:
     """Flooding reckons with so many decryptions; exact sums tell nothing of the key."""
     members = consortium(name, False)
-    public = {number: key.public_bytes for number, key in enumerate(members.identities)}
-    holder = KeyHolder(
-        members.scheme,
-        settings(name, False),
-        RUN,
-        IdentityKey.generate(),
-        public,
-        state=members.holder.state,
-        most_opened=1,
-    )
+    holder = members.resumed(most_opened=1)
     made = members.contributions(0), members.contributions(1)
     holder.decrypt(0, SIZE, members.total(made[0], [1] * 5), _signed(made[0]))
     if name != "ckks":
@@ -260,28 +245,8 @@ def test_keys_of_approximate_schemes_wear_out(name: str) -> None:
 
 def test_a_child_that_dies_costs_a_session_only() -> None:
     members, signed, total = _five()
-    public = {number: key.public_bytes for number, key in enumerate(members.identities)}
-    holder = KeyHolder(
-        members.scheme,
-        settings("bfv", False),
-        RUN,
-        IdentityKey.generate(),
-        public,
-        state=members.holder.state,
-        limits=Limits(timeout_s=0.001),
-    )
+    holder = members.resumed(limits=Limits(timeout_s=0.001))
     with pytest.raises(ProtocolError, match="died over them"):
         holder.decrypt(0, SIZE, total, signed)
     with pytest.raises(ReplayError):
         holder.decrypt(0, SIZE, total, signed)
-
-
-def test_a_server_that_makes_up_ciphertexts_is_not_caught() -> None:
-    """The limit that the module states: an honest but curious server is assumed."""
-    members, signed, _ = _five()
-    made = members.contributions(0)
-    context = members.scheme.context(members.holder.public, is_secret=False)  # type: ignore[attr-defined]
-    vector = members.scheme.load(context, made[0].chunks[0])  # type: ignore[attr-defined]
-    vector.add_([4] + [0] * 8191)
-    found = members.holder.decrypt(0, SIZE, [vector.serialize()], signed)
-    assert (found == members.values[0]).all()

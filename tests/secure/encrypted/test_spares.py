@@ -168,7 +168,7 @@ def test_a_key_holder_that_refuses_keeps_its_child_too(kept: Spares) -> None:
     members.holder._spares = kept
     made = members.contributions(0)
     signed = [contribution.signed for contribution in made]
-    with pytest.raises(ProtocolError, match="count 1, and 5 is claimed"):
+    with pytest.raises(ProtocolError, match="not the sum of the 5 contributions that"):
         members.holder.decrypt(0, 20, members.total(made[:1], [1]), signed)
     assert kept._idle is not None
 

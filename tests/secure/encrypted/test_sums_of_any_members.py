@@ -14,16 +14,20 @@ from fedtrade.secure import EncryptedAggregation
 from fedtrade.secure.encrypted import (
     CiphertextSum,
     KeyHolder,
+    PadKeys,
     Spares,
     check_contribution,
     contribute,
 )
 from fedtrade.secure.encrypted.channels import TRAINING, channels
 from fedtrade.secure.masked import IdentityKey
+from fedtrade.secure.masked.keys import AgreementKey
 
 MOST, SIZE = 50, 6
 MEMBERS = [IdentityKey.generate() for _ in range(MOST)]
 IDENTITIES = {number: key.public_bytes for number, key in enumerate(MEMBERS)}
+AGREEMENTS = [AgreementKey() for _ in range(MOST)]
+PAD_PUBLICS = {number: key.public_bytes for number, key in enumerate(AGREEMENTS)}
 SPARES = Spares()
 
 
@@ -42,12 +46,15 @@ def test_a_sum_is_that_of_those_who_sent(play: tuple[int, set[int], int]) -> Non
     random, run = Random(seed), os.urandom(16)
     settings = EncryptedAggregation(min_contributors=2)
     scheme = channels(settings, n)[TRAINING]
-    holder = KeyHolder(scheme, settings, run, IdentityKey.generate(), IDENTITIES, spares=SPARES)
+    known = IDENTITIES, PAD_PUBLICS
+    holder = KeyHolder(scheme, settings, run, IdentityKey.generate(), *known, spares=SPARES)
     bound = scheme.modulus // 2 // (n + 1)
     values = np.random.default_rng(seed).integers(-bound, bound, (n, SIZE))
     encryptor = scheme.encryptor(holder.public)
     left = [number for number in range(n) if number not in gone]
-    sent = {k: contribute(encryptor, MEMBERS[k], run, 0, k, values[k]) for k in left}
+    theirs = holder.pad_public
+    pads = {k: PadKeys(AGREEMENTS[k], theirs, run, k, TRAINING).of(0) for k in left}
+    sent = {k: contribute(encryptor, MEMBERS[k], run, 0, k, values[k], pads[k]) for k in left}
     signed = {}
     with CiphertextSum(scheme, holder.public, SIZE, spares=SPARES) as growing:
         for number in random.sample(left * 2, 2 * len(left)):
@@ -70,7 +77,7 @@ def test_a_sum_is_that_of_those_who_sent(play: tuple[int, set[int], int]) -> Non
             holder.decrypt(0, SIZE, closed.chunks, contributors)
         return
     if len(left) > settings.min_contributors and seed % 2:
-        # One is forgotten, or claimed: the counting slot tells.
+        # One is forgotten: the counting slot tells.
         with pytest.raises(ProtocolError):
             holder.decrypt(0, SIZE, closed.chunks, contributors[1:])
         with pytest.raises(ReplayError):

@@ -12,7 +12,6 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 
 from fedtrade.secure.encrypted import contribute
 from fedtrade.secure.encrypted.channels import TRAINING
-from fedtrade.secure.encrypted.lattice import load_tenseal
 from fedtrade.secure.masked import IdentityKey
 from tests.strategies.trust.encrypted import (
     ALL,
@@ -52,12 +51,12 @@ class Liar:
 
         def lie(reply: Message) -> Message:
             class Fixed:
-                def encrypt(self, values: Any) -> list[bytes]:
+                def encrypt(self, values: Any, pad_key: bytes | None = None) -> list[bytes]:
                     return chunks
 
             session: Any = reply.content.config_records["secure.round"]["session"]
             made = contribute(
-                Fixed(), self.identity, self.run, session, LIAR, np.zeros(1, np.int64)
+                Fixed(), self.identity, self.run, session, LIAR, np.zeros(1, np.int64), bytes(32)
             )
             reply.content["secure.ciphertexts"] = ConfigRecord(
                 {
@@ -184,7 +183,7 @@ def test_flipped_bits_cost_a_round_at_most(five: Make, liar: Liar, n: int) -> No
             if report.skipped:
                 assert federation.vector is before
                 assert "the key holder opens no sum" in report.skipped
-                assert "is claimed" in report.skipped
+                assert "not the sum of" in report.skipped
             else:
                 assert set(federation.participants(report)) == {LIAR}
                 assert federation.heard == ALL - {LIAR}
@@ -193,12 +192,13 @@ def test_flipped_bits_cost_a_round_at_most(five: Make, liar: Liar, n: int) -> No
         assert federation.heard == ALL
 
 
-def _encrypted_entries(federation: Federation, entries: list[int]) -> bytes:
-    """A ciphertext of any integers, the counting slot first, past the checks of our encryptor."""
+def _moved(federation: Federation, reply: Message, offsets: list[int]) -> bytes:
+    """The ciphertext of a reply, whose pad is on it, with integers added; the count comes first."""
     sums: Any = federation.mode.sums  # type: ignore[attr-defined]
-    context = sums._schemes[TRAINING].context(sums._keys[TRAINING], is_secret=False)
-    padded = entries + [0] * (8192 - len(entries))
-    chunk = load_tenseal().bfv_vector(context, padded).serialize()
+    scheme = sums._schemes[TRAINING]
+    vector = scheme.load(scheme.context(sums._keys[TRAINING], is_secret=False), _chunk(reply))
+    vector.add_(offsets + [0] * (8192 - len(offsets)))
+    chunk = vector.serialize()
     assert isinstance(chunk, bytes)
     return chunk
 
@@ -208,21 +208,41 @@ def test_values_out_of_range_cost_the_round_and_nobody_is_blamed(five: Make, lia
     with _with_liar(five, liar) as federation:
         sums: Any = federation.mode.sums  # type: ignore[attr-defined]
         half, n = sums._schemes[TRAINING].modulus // 2, len(federation.vector)
-        for entries, reason in (
-            ([1, half], "segment 'update': an entry of the total is"),
-            ([1, 0, -half + 1], "segment 'update': an entry of the total is"),
-            ([1] + [0] * n + [half // 2], "segment 'weight': an entry of the total is"),
-            ([1] + [0] * n + [half], "nobody has an example to learn from"),
-            ([2, 0], "the sum's ciphertexts count 6, and 5 is claimed"),
-            ([0, 0], "the sum's ciphertexts count 4, and 5 is claimed"),
+        for offsets, reason in (
+            ([0, half], "segment 'update': an entry of the total is"),
+            ([0, 0, -half + 1], "segment 'update': an entry of the total is"),
+            ([0] + [0] * n + [half // 2], "segment 'weight': an entry of the total is"),
+            ([0] + [0] * n + [half], "nobody has an example to learn from"),
+            ([1, 0], "the ciphertexts are not the sum of the 5 contributions"),
+            ([-1, 0], "the ciphertexts are not the sum of the 5 contributions"),
+            ([0] * 8191 + [1], "the ciphertexts are not the sum of the 5 contributions"),
         ):
-            liar.lie = liar.sends([_encrypted_entries(federation, entries)])
+            liar.lie = _moving(federation, liar, offsets)
             before = federation.vector
             report = federation.round()
             assert reason in report.skipped
             assert (report.refusals, federation.vector is before) == ((), True)
         liar.lie = None
         assert federation.round().refusals == ()
+
+
+def _moving(federation: Federation, liar: Liar, offsets: list[int]) -> Callable[[Message], Any]:
+    return lambda reply: liar.sends([_moved(federation, reply, offsets)])(reply)
+
+
+def test_a_contribution_without_its_pad_costs_the_round(five: Make, liar: Liar) -> None:
+    """Also one of another sum, whose pad was another."""
+    with _with_liar(five, liar) as federation:
+        sums: Any = federation.mode.sums  # type: ignore[attr-defined]
+        encryptor = sums._schemes[TRAINING].encryptor(sums._keys[TRAINING])
+        bare = encryptor.encrypt(np.zeros(len(federation.vector) + 3, np.int64))
+        for chunks in (bare, [_chunk(liar.seen[LIAR])]):
+            liar.lie = liar.sends(chunks)
+            report = federation.round()
+            assert "the ciphertexts are not the sum of the 5 contributions" in report.skipped
+            assert report.refusals == ()
+        liar.lie = None
+        assert federation.round().skipped == ""
 
 
 def test_a_part_of_another_shape_costs_its_sender_alone(five: Make, tmp_path: Path) -> None:

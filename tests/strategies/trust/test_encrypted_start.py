@@ -1,9 +1,11 @@
 """How encrypted sums begin: one key holder, known identities, and settings that can work."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from flwr.app import ConfigRecord, Message
 
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.secure.masked import IdentityKey
@@ -51,6 +53,32 @@ def test_of_two_participants_with_one_identity_the_second_is_left_out(
         assert reason == "it sent the identity key of another participant"
         federation.prepare().round()
         assert len(federation.heard) == N - 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"pad": None}, "it sent no signed public key of pads"),
+        ({"pad": b"short"}, "the pad key of 1 has 5 bytes, and 32 are expected"),
+        ({"pad": bytes(range(32))}, "a signature is not that of member 1"),
+        ({"pad-signature": 7}, "it sent no signed public key of pads"),
+    ],
+)
+def test_one_without_a_pad_key_is_left_out(five: Make, fields: Any, said: str) -> None:
+    def lie(reply: Message) -> Message:
+        changed = {**reply.content.config_records["secure.greeting"], **fields}
+        kept = {name: value for name, value in changed.items() if value is not None}
+        reply.content["secure.greeting"] = ConfigRecord(kept)
+        return reply
+
+    def fate(number: int, stages: Mapping[str, int]) -> Any:
+        return lie if number == 1 and "greeting" in stages else None
+
+    with federated(encrypted(five), fate) as federation:
+        ((_, reason),) = federation.members.refusals
+        assert said in reason
+        federation.prepare().round()
+        assert federation.heard == ALL - {1}
 
 
 def _identities(tmp_path: Any, swapped: int | None = None) -> tuple[str, dict[int, dict[str, str]]]:
