@@ -90,7 +90,7 @@ class Membership:
             f"{self.title_of(node)} ({plain_reason(reason).rstrip('.')})"
             for node, reason in self.refusals[:MOST_TOLD]
         )
-        return printable(f" Left out: {told}." if told else "")
+        return printable(f" Nodes that were left out: {told}." if told else "")
 
     def title_of(self, node: int) -> str:
         """What to call a node in a message: its party's name, or its number."""

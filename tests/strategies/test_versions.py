@@ -84,7 +84,7 @@ def test_a_run_that_cannot_go_on_without_it_says_why(tiny: Make, side: str) -> N
     with pytest.raises(FedtradeError) as caught:
         run(settings, {2}, side)
     assert "min_contributors=4 cannot be reached by 3 participants" in str(caught.value)
-    assert "Left out: node " in str(caught.value)
+    assert "Nodes that were left out: node " in str(caught.value)
     assert f"({SENTENCES[side]})" in str(caught.value)
     assert not Path(settings.out).exists()
 
