@@ -28,7 +28,7 @@ from fedtrade.wire import (
 )
 from strategies.exchange import Answer, ask
 from strategies.parties import Parties, check_answer
-from strategies.replies import Refusal, refused
+from strategies.replies import Refusal, plain_reason, printable, refused
 
 __all__ = ["Membership", "discover", "shared_calendar"]
 
@@ -36,6 +36,9 @@ POLL_S = 0.2
 
 LEAST_SHARE = 3
 """A bar needs one in so many of the participants whose span covers it."""
+
+MOST_TOLD = 3
+"""Nodes that were left out are named in an error, up to so many."""
 
 LAST_SECOND = 2.0**53
 """Times up to it are exact as float64."""
@@ -79,6 +82,15 @@ class Membership:
     def name_of(self, node: int) -> str:
         """The party's name; empty where there is no register."""
         return self.parties[node].name if node in self.parties else ""
+
+    @property
+    def left_out(self) -> str:
+        """A further sentence that names the first nodes that were left out, and why; or nothing."""
+        told = "; ".join(
+            f"{self.title_of(node)} ({plain_reason(reason).rstrip('.')})"
+            for node, reason in self.refusals[:MOST_TOLD]
+        )
+        return printable(f" Nodes that were left out: {told}." if told else "")
 
     def title_of(self, node: int) -> str:
         """What to call a node in a message: its party's name, or its number."""

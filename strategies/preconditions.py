@@ -3,19 +3,54 @@
 import inspect
 import math
 
+from fedtrade.components import build
 from fedtrade.corrections import ClientCorrection
 from fedtrade.errors import ConfigurationError, FedtradeError
-from fedtrade.holdings import Holdings
+from fedtrade.holdings import Holdings, build_task
 from fedtrade.secure import MaskedAggregation, PrivateAggregation
 from fedtrade.settings import Settings
 from fedtrade.summed_scores import check_summed_scores
 from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.tasks.task import Task
+from strategies.membership import Membership
 from strategies.round_strategy import RoundStrategy
+from strategies.trust import trust_mode
 
-__all__ = ["check_data", "check_strategy"]
+__all__ = ["check_ahead", "check_data", "check_joined", "check_strategy"]
 
 OWN = "fedtrade.market.sources.own"
+
+
+def check_ahead(settings: Settings) -> None:
+    """Check what can be known before anybody has come, if the settings say how many there are.
+
+    Raises
+    ------
+    FedtradeError
+        As `check_strategy`.
+    """
+    n_participants = settings.federation.n_participants
+    if n_participants is None:
+        return
+    strategy = build(settings.strategy, "strategy", seed=settings.seed)
+    strategy.trust_mode = trust_mode(settings.aggregation, n_participants)
+    check_strategy(strategy, settings, build_task(settings), n_participants)
+
+
+def check_joined(
+    strategy: RoundStrategy, settings: Settings, task: Task, members: Membership
+) -> None:
+    """Check the strategy with those who have come, and say who was left out if they are too few.
+
+    Raises
+    ------
+    FedtradeError
+        As `check_strategy`.
+    """
+    try:
+        check_strategy(strategy, settings, task, len(members.participants))
+    except FedtradeError as error:
+        raise type(error)(f"{error}{members.left_out}") from None
 
 
 def check_data(settings: Settings) -> None:
@@ -56,6 +91,8 @@ def check_strategy(
     ------
     ConfigurationError
         Naming what is missing and the remedy.
+    ThresholdError
+        If so few cannot add up in private as the settings want it.
     """
     _check_privacy(settings)
     _check_record_level(strategy, settings, task)

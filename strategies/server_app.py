@@ -35,7 +35,7 @@ from strategies.membership import Membership, discover
 from strategies.metered_grid import MeteredGrid
 from strategies.parties import Parties
 from strategies.plan import FINAL_FOLD, plan
-from strategies.preconditions import check_data, check_strategy
+from strategies.preconditions import check_ahead, check_data, check_joined
 from strategies.prompt_grid import PromptGrid
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
@@ -76,8 +76,9 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
     mode = strategy.trust_mode = trust_mode(settings.aggregation, federation.n_participants or 0)
     mode.next_is_training = not task.sums
     check_data(settings)
+    check_ahead(settings)
     members = _discover(grid, settings, mode, status)
-    check_strategy(strategy, settings, task, len(members.participants))
+    check_joined(strategy, settings, task, members)
     members = mode.join(grid, members, federation.reply_timeout_s)
     status.joined(members)
     statement = with_scores(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedtrade.errors import FedtradeError
 from fedtrade.nodes.flower import CONNECTION, command_line
+from fedtrade.nodes.foresight import check_ahead
 from fedtrade.nodes.lock import held
 from fedtrade.nodes.logs import Log
 from fedtrade.nodes.private_files import make_private_folder
@@ -40,6 +41,8 @@ def launch_server(
     """
     with _log("server", server) as log, stopping() as stop:
         settings = prepared(settings, server)
+        if not only:
+            check_ahead(settings)
         with Server(server, log.say, log.hear) as running:
             if only:
                 log.say(f"Submit runs with: {_how_to_submit(running.superlink)}")

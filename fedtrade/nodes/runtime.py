@@ -8,6 +8,7 @@ from fedtrade.errors import ConfigurationError, NodeError
 from fedtrade.holdings import with_participants
 from fedtrade.nodes.flower import environment
 from fedtrade.nodes.flower_commands import run_status
+from fedtrade.nodes.foresight import check_ahead
 from fedtrade.nodes.local_consortium import LocalConsortium
 from fedtrade.nodes.server import COMPLETED, reason_of
 from fedtrade.nodes.signals import stopping
@@ -41,7 +42,7 @@ def run(
     Raises
     ------
     ConfigurationError
-        If some participants shall lie.
+        If some participants shall lie, or the run cannot work with so many.
     NodeError
         If the run fails.
     """
@@ -56,6 +57,7 @@ def run(
         run_on(settings, connection)
         return
     settings = _patient(with_participants(settings))
+    check_ahead(settings)
     lines: list[str] = []
     with LocalConsortium(
         settings.federation.n_participants or 1,
@@ -77,6 +79,7 @@ def run_on(settings: Settings, connection: str) -> None:
         If it cannot be submitted, or fails.
     """
     settings = _patient(settings)
+    check_ahead(settings)
     own = environment(Path(os.environ.get("FLWR_HOME", "~/.flwr")).expanduser())
     lines: list[str] = []
     with stopping() as stop:

@@ -461,11 +461,10 @@ def _one(members: Membership) -> int:
     if len(found) == 1:
         return found[0]
     said = f"{len(found)} nodes say they are" if found else "no node says it is"
-    left_out = "; ".join(plain_reason(refusal.reason) for refusal in members.refusals[:3])
     raise ConfigurationError(
         f"aggregation=encrypted needs one key holder, and {said} one: start a node without data "
         'of its own with role="key-holder" in its configuration, or take aggregation=masked.'
-        + printable(f" Nodes that were left out: {left_out}." if left_out else "")
+        + members.left_out
     )
 
 
