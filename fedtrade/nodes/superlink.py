@@ -5,7 +5,7 @@ import os
 import ssl
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -184,9 +184,10 @@ class SuperLink:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # each starts a Python of its own
             for party, node_id in zip(new, pool.map(self._register, new), strict=True):
                 known[party.name] = node_id
+        self._note(known)
         for party in gone:
-            self._flwr("supernode", "unregister", known.pop(party.name), CONNECTION)
-        write_atomically(self.home / REGISTERED, json.dumps(known, indent=2) + "\n")
+            self._unregister(party, known.pop(party.name))
+            self._note(known)
         self._has_memory = True
         return [f"{party.name} is registered" for party in new] + [
             f"{party.name} is taken out" for party in gone
@@ -198,6 +199,16 @@ class SuperLink:
         write_atomically(key, f"{party.node_key}\n")
         made = ("supernode", "register", str(key), CONNECTION, "--name", party.name)
         return str(self._flwr(*made).get("node-id", ""))
+
+    def _unregister(self, party: Party, node_id: str) -> None:
+        try:
+            self._flwr("supernode", "unregister", node_id, CONNECTION)
+        except NodeError:
+            if party.name in self._known():  # not as after a crash between this and the note of it
+                raise
+
+    def _note(self, known: Mapping[str, str]) -> None:
+        write_atomically(self.home / REGISTERED, json.dumps(known, indent=2) + "\n")
 
     def _noted(self) -> dict[str, str]:
         """Node ids by party, as they were the last time; asking the SuperLink takes a second."""
