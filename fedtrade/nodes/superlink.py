@@ -27,7 +27,7 @@ from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
 from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Party, Registry
 from fedtrade.report.atomic import write_atomically
 
-__all__ = ["DATABASE", "STATUS", "STATUS_VARIABLE", "SuperLink"]
+__all__ = ["DATABASE", "STATUS", "STATUS_VARIABLE", "SuperLink", "answers"]
 
 DATABASE: Final = "state.db"
 HOME: Final = "flwr"
@@ -141,7 +141,7 @@ class SuperLink:
             If it ends, or takes too long.
         """
         context = ssl.create_default_context(cafile=str(self.authority))
-        self.process.wait_until(lambda: _answers(self.address, context), timeout_s)
+        self.process.wait_until(lambda: answers(self.address, context), timeout_s)
 
     def answers(self) -> bool:
         """Whether it answers, with a certificate that nodes take."""
@@ -149,7 +149,7 @@ class SuperLink:
             return False
         try:
             context = ssl.create_default_context(cafile=str(self.authority))
-            return _answers(self.address, context)
+            return answers(self.address, context)
         except (NodeError, OSError):
             return False
 
@@ -257,7 +257,14 @@ def superlink_command(folder: Path, host: str, port: int) -> list[str]:
     ]
 
 
-def _answers(address: str, context: ssl.SSLContext) -> bool:
+def answers(address: str, context: ssl.SSLContext) -> bool:
+    """Whether a server answers at HOST:PORT.
+
+    Raises
+    ------
+    NodeError
+        If its certificate is refused.
+    """
     try:
         with urllib.request.urlopen(f"https://{address}/health", timeout=2.0, context=context):
             return True

@@ -3,7 +3,9 @@
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -11,17 +13,20 @@ import pytest
 
 from fedtrade.errors import NodeError
 from fedtrade.nodes.bundle import write_bundle
+from fedtrade.nodes.certificates import Issued, make_certificate
 from fedtrade.nodes.consortium import Consortium
-from fedtrade.nodes.flower import CONNECTION, environment, write_connection
+from fedtrade.nodes.flower import CONNECTION, environment, tool, write_connection
 from fedtrade.nodes.flower_commands import flwr
 from fedtrade.nodes.gateway import is_for_nodes
 from fedtrade.nodes.kits import AUTHORITY, IDENTITIES, IDENTITY_KEY, NODE_KEY
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import Process
-from fedtrade.nodes.provision import provision
+from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY, provision
 from fedtrade.nodes.server import Server, gateway_command
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
-from fedtrade.nodes.supernode import SuperNode
+from fedtrade.nodes.superlink import answers
+from fedtrade.nodes.supernode import JOINED, SuperNode
+from tests.nodes.recorder import Recorder
 
 HOST = "127.0.0.1"
 
@@ -77,24 +82,65 @@ def context(server: Server) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(server.folder / AUTHORITY))
 
 
-def test_a_registered_node_joins_through_it(server: Server, tmp_path: Path) -> None:
+def settings_of(server: Server, state: Path, **changes: object) -> ClientSettings:
     kit = server.folder.parent / "kits/alpha"
-    settings = ClientSettings(
-        name="alpha",
-        number=0,
-        superlink=outside(server),
-        root_certificates=str(kit / AUTHORITY),
-        key=str(kit / NODE_KEY),
-        identity_key=str(kit / IDENTITY_KEY),
-        identities=str(kit / IDENTITIES),
-        state=str(tmp_path),
-        executor="stock",
-        code="bundle",
-    )
-    node = SuperNode(settings)
+    values = {
+        "name": "alpha",
+        "number": 0,
+        "superlink": outside(server),
+        "root_certificates": str(kit / AUTHORITY),
+        "key": str(kit / NODE_KEY),
+        "identity_key": str(kit / IDENTITY_KEY),
+        "identities": str(kit / IDENTITIES),
+        "state": str(state),
+        "executor": "stock",
+        "code": "bundle",
+        "rejoin_s": 0,
+    }
+    return ClientSettings.from_mapping(values | changes)
+
+
+def test_a_registered_node_joins_through_it(server: Server, tmp_path: Path) -> None:
+    node = SuperNode(settings_of(server, tmp_path))
     node.start()
     try:
         node.wait_until_joined(30.0)
+    finally:
+        node.stop()
+
+
+def test_an_expired_certificate_is_named(server: Server, tmp_path: Path) -> None:
+    """By the operator's own look at its server, and by a node."""
+    place = server.folder.parent / "authority"
+    authority = Issued((place / "ca.crt").read_bytes(), (place / "ca.key").read_bytes())
+    past = datetime.now(UTC) - timedelta(days=10)
+    old = make_certificate(authority, "test", [HOST], 5, now=past)
+    (tmp_path / CERTIFICATE).write_bytes(old.certificate)
+    (tmp_path / CERTIFICATE_KEY).write_bytes(old.key)
+    with Recorder(tmp_path) as recorder:
+        with pytest.raises(NodeError, match=r"certificate has expired.*`fedtrade provision renew`"):
+            answers(recorder.address, context(server))
+        node = SuperNode(settings_of(server, tmp_path / "state", superlink=recorder.address))
+        with pytest.raises(NodeError, match=r"the certificate of the server .* has expired; its"):
+            node.serve(lambda: False)
+        assert recorder.calls == []
+
+
+@pytest.mark.slow
+def test_a_node_without_tls_does_not_get_in(server: Server, tmp_path: Path) -> None:
+    kit = server.folder.parent / "kits/alpha"
+    command = [
+        *(tool("flower-supernode"), "--insecure", "--superlink", outside(server)),
+        *("--max-wait-time", "3", "--port", str(free_port(HOST, 0, "port"))),
+        *("--auth-supernode-private-key", str(kit / NODE_KEY)),
+    ]
+    node = Process(command, name="the node", environment=environment(tmp_path))
+    try:
+        end = time.monotonic() + 60.0
+        while node.status is None and not any("Giving up" in line for line in node.tail):
+            assert time.monotonic() < end, list(node.tail)
+            time.sleep(0.1)
+        assert not any(JOINED in line for line in node.tail)
     finally:
         node.stop()
 

@@ -37,7 +37,7 @@ def test_a_revoked_party_is_out_at_once_and_the_run_goes_on(tmp_path: Path) -> N
         ):
             second.wait_for("Submit runs with: ")
             assert again.wait() == 2
-            assert "refuses the key" in again.said
+            assert "has shut this node out: its key was taken out" in again.said
     assert took_s < NOTICED_S
     results = json.loads((tmp_path / "run/results.json").read_text())
     refused = [entry for entry in results["failures"] if entry["party"] == "gamma"]
