@@ -1,5 +1,6 @@
 """The gateway before a real SuperLink: nodes pass, and nobody else does."""
 
+import json
 import os
 import socket
 import ssl
@@ -21,7 +22,8 @@ from fedtrade.nodes.gateway import is_for_nodes
 from fedtrade.nodes.kits import AUTHORITY, IDENTITIES, IDENTITY_KEY, NODE_KEY
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import Process
-from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY, provision
+from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY, provision, revoke
+from fedtrade.nodes.registry import REGISTRY
 from fedtrade.nodes.server import Server, gateway_command
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
 from fedtrade.nodes.superlink import answers
@@ -57,16 +59,17 @@ def test_only_the_calls_of_nodes_are_for_nodes(method: str, path: bytes, is_allo
     assert is_for_nodes(method, path) is is_allowed
 
 
+def consortium(*names: str, port: int) -> Consortium:
+    members = [{"name": name} for name in names]
+    server = {"address": f"{HOST}:{port}"}
+    return Consortium.from_mapping({"name": "test", "server": server, "participants": members})
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("gateway")
     port = free_port(HOST, 0, "port")
-    values = {
-        "name": "test",
-        "server": {"address": f"{HOST}:{port}"},
-        "participants": [{"name": "alpha"}],
-    }
-    provision(Consortium.from_mapping(values), folder)
+    provision(consortium("alpha", port=port), folder)
     settings = ServerSettings(
         folder=str(folder / "server"), host=HOST, port=port, monitor_port=None
     )
@@ -220,6 +223,36 @@ def test_a_node_without_a_signature_is_refused_by_the_superlink(server: Server) 
 def test_a_call_without_tls_gets_nothing(server: Server) -> None:
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://{outside(server)}/health", timeout=5.0)
+
+
+@pytest.mark.slow
+def test_a_register_that_changes_is_taken_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(server, "_say", said.append)
+    folder, home = server.folder.parent, server.superlink.home
+    server.keep_up_beside()
+    assert said == []
+    provision(consortium("alpha", "beta", port=server.settings.port), folder)
+    server.keep_up_beside()
+    assert said == ["beta is registered."]
+    noted = (home / "registered.json").read_text()
+    whole = (server.folder / REGISTRY).read_text()
+    (server.folder / REGISTRY).write_text(whole[:-20])
+    server.keep_up_beside()
+    server.keep_up_beside()
+    (sentence,) = said[1:]
+    assert sentence.startswith("The register has changed and is not taken up: ")
+    assert "cannot be read as a register of parties" in sentence
+    (server.folder / REGISTRY).write_text(whole)
+    revoke(folder, "beta")
+    server.keep_up_beside()
+    assert said[2:] == ["beta is taken out."]
+    # As after a crash between taking it out and noting that.
+    (home / "registered.json").write_text(noted)
+    assert server.superlink.register() == ["beta is taken out"]
+    assert "beta" not in json.loads((home / "registered.json").read_text())
 
 
 def test_a_dead_superlink_is_told_in_a_sentence(server: Server) -> None:
