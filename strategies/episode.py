@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from logging import WARNING
 from typing import Any
@@ -34,6 +34,7 @@ from strategies.passing_grid import PassingGrid
 from strategies.plan import FINAL_FOLD, episode_calendar
 from strategies.public_sample import PublicSample
 from strategies.replies import Refusal, refused
+from strategies.revocations import Revocations
 from strategies.round_strategy import RootUpdate, RoundStrategy
 
 __all__ = ["EpisodeRunner", "RefusalListener", "RoundListener"]
@@ -62,6 +63,8 @@ class EpisodeRunner:
         What the strategy's root update is trained on, if it needs one.
     on_refusals : callable
         Told who gave nothing that can be used, in which round (see `Failure`).
+    revocations : Revocations
+        Of members, who are asked to train no further.
     """
 
     settings: Settings
@@ -73,6 +76,7 @@ class EpisodeRunner:
     on_round: RoundListener
     public_sample: PublicSample | None = None
     on_refusals: RefusalListener = lambda number, refusals: None
+    revocations: Revocations = field(default_factory=lambda: Revocations({}))
 
     def __post_init__(self) -> None:
         self.strategy.nodes = tuple(sorted(self.membership.participants))
@@ -110,11 +114,12 @@ class EpisodeRunner:
 
     def _add_up(self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]) -> None:
         """The task's federated sums, one after the other."""
+        self._leave_out_revoked(outcome, BEFORE_TRAINING)
         for k, name in enumerate(self.task.sums, 1):
             is_last = k == len(self.task.sums)
             self._announce(training=is_last and self.settings.federation.rounds > 0)
             config = outcome.episode.to_config() | {SUM_NAME: name}
-            nodes = sorted(self.membership.participants)
+            nodes = self._members()
             arrays = _shared_arrays(outcome, calendar)
             summed = self.strategy.trust_mode.add_up(
                 self.grid, nodes, arrays, config, self.settings.federation.reply_timeout_s
@@ -130,6 +135,7 @@ class EpisodeRunner:
         self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64], number: int
     ) -> None:
         started = time.perf_counter()
+        self._leave_out_revoked(outcome, number)
         self._announce(training=number < self.settings.federation.rounds)
         model = outcome.models[FEDERATED]
         arrays = array_record(_shared_arrays(outcome, calendar) | {VECTOR: model.vector})
@@ -168,13 +174,25 @@ class EpisodeRunner:
     def _wait_for_the_missing(self) -> None:
         """Give members that are gone time to come back: without them every round is skipped."""
         members = {*self.membership.participants, *self.membership.key_holders}
+        members -= self.revocations.nodes
         if isinstance(self.grid, PassingGrid):
             self.grid.forgive()
         deadline = time.monotonic() + self.settings.federation.reply_timeout_s
         while not members.issubset(self.grid.get_node_ids()) and time.monotonic() < deadline:
             time.sleep(POLL_S)
 
+    def _leave_out_revoked(self, outcome: EpisodeOutcome, number: int) -> None:
+        found = self.revocations.found()
+        self._note(outcome, number, found)
+        if found:
+            self.strategy.nodes = tuple(self._members())
+
+    def _members(self) -> list[int]:
+        """Nodes of participants that are members still."""
+        return sorted(set(self.membership.participants) - self.revocations.nodes)
+
     def _evaluate(self, outcome: EpisodeOutcome, calendar: NDArray[np.datetime64]) -> None:
+        self._leave_out_revoked(outcome, EVALUATION)
         arrays = _shared_arrays(outcome, calendar)
         for arm, model in outcome.models.items():
             arrays |= pack_model(arm, model)
@@ -188,6 +206,7 @@ class EpisodeRunner:
         if self.settings.scores == SUMMED:
             self._add_up_scores(outcome, calendar, arrays, len(nodes))
             return
+        nodes = [node for node in nodes if node not in self.revocations.nodes]
         answers, refusals = self._ask(nodes, "evaluate", arrays, outcome.episode.to_config())
         evaluations, unusable = read_evaluations(
             answers, self.task, set(outcome.models), outcome.episode, calendar
@@ -211,7 +230,7 @@ class EpisodeRunner:
         self._announce(training=not self.task.sums)
         summed = self.strategy.trust_mode.add_up(
             self.grid,
-            sorted(self.membership.participants),
+            self._members(),
             arrays,
             outcome.episode.to_config(),
             self.settings.federation.reply_timeout_s,
@@ -262,10 +281,11 @@ class EpisodeRunner:
         return ask(self.grid, nodes, message_type, arrays, config, timeout_s)
 
     def _note(self, outcome: EpisodeOutcome, number: int, refusals: Sequence[Refusal]) -> None:
-        """Keep refusals outside of a round, of which nobody else has told yet."""
+        """Keep refusals of which nobody else has told yet."""
+        times = {BEFORE_TRAINING: "before training", EVALUATION: "evaluation"}
+        when = times.get(number, f"round {number}")
         for node, reason in refusals:
             party = self.membership.title_of(node)
-            when = "evaluation" if number == EVALUATION else "before training"
             log(WARNING, "%s: %s: %s", when, party, reason, extra=refused(party, number, reason))
         self._keep(outcome, number, refusals)
 

@@ -39,6 +39,7 @@ from strategies.preconditions import check_ahead, check_data, check_joined
 from strategies.prompt_grid import PromptGrid
 from strategies.public_sample import PublicSample
 from strategies.reference_models import ReferenceModels
+from strategies.revocations import Revocations
 from strategies.status import RunStatus
 from strategies.trust import TrustMode, trust_mode
 
@@ -118,7 +119,16 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
         public = PublicSample.of(settings, task, first_origin)
         references = ReferenceModels(settings, task, public)
         runner = EpisodeRunner(
-            settings, task, strategy, grid, members, references, on_round, public, status.refused
+            settings,
+            task,
+            strategy,
+            grid,
+            members,
+            references,
+            on_round,
+            public,
+            status.refused,
+            Revocations(members.parties),
         )
         outcomes = []
         for episode in episodes:

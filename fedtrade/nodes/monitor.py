@@ -9,7 +9,8 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,7 @@ COUNTED_ANEW: Final = {
 """Counted from zero where a run is resumed."""
 
 STALE_S: Final = 900.0
+DAY: Final = timedelta(days=1)
 
 
 class Monitor:
@@ -65,6 +67,10 @@ class Monitor:
         Whether the SuperLink answers.
     stale_s : float
         After how long without a word a run that should be running counts as stuck.
+    is_gateway_up : callable or None
+        Whether the gateway runs; None where there is none.
+    expires : datetime or None
+        The end of the server's certificate.
 
     Raises
     ------
@@ -80,9 +86,12 @@ class Monitor:
         status: Path,
         is_up: Callable[[], bool],
         stale_s: float = STALE_S,
+        is_gateway_up: Callable[[], bool] | None = None,
+        expires: datetime | None = None,
     ) -> None:
         registry = CollectorRegistry()
-        registry.register(_Status(status, is_up))
+        server = _ServerState(is_up, is_gateway_up, expires)
+        registry.register(_Status(status, server))
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -90,7 +99,7 @@ class Monitor:
                     case "/metrics":
                         self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
                     case "/health":
-                        code, words = health(read_status(status), is_up(), stale_s)
+                        code, words = health(read_status(status), server.problem, stale_s)
                         body = json.dumps(words).encode() + b"\n"
                         self._answer(code, "application/json", body)
                     case _:
@@ -140,11 +149,19 @@ def read_status(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def health(status: Mapping[str, Any], is_up: bool, stale_s: float) -> tuple[int, Mapping[str, Any]]:
-    """The HTTP status and what is said with it."""
+def health(
+    status: Mapping[str, Any], problem: str, stale_s: float
+) -> tuple[int, Mapping[str, Any]]:
+    """The HTTP status and what is said with it.
+
+    Parameters
+    ----------
+    problem : str
+        Of the server; empty if there is none.
+    """
     state, age = _state(status), _age_s(status.get("updated"))
-    if not is_up:
-        return 503, {"state": state, "reason": "the SuperLink does not answer"}
+    if problem:
+        return 503, {"state": state, "reason": problem}
     if state == "failed":
         return 503, {"state": state, "reason": str(status.get("reason", ""))}
     if state == "running" and age is not None and age > stale_s:
@@ -152,16 +169,50 @@ def health(status: Mapping[str, Any], is_up: bool, stale_s: float) -> tuple[int,
     return 200, {"state": state}
 
 
+@dataclass(frozen=True, slots=True)
+class _ServerState:
+    """How the server's processes and its certificate are; see `Monitor`."""
+
+    is_up: Callable[[], bool]
+    is_gateway_up: Callable[[], bool] | None
+    expires: datetime | None
+
+    @property
+    def days_left(self) -> float | None:
+        """Of the certificate."""
+        return None if self.expires is None else (self.expires - datetime.now(UTC)) / DAY
+
+    @property
+    def problem(self) -> str:
+        """What keeps nodes away; empty if nothing does."""
+        if self.expires is not None and self.expires <= datetime.now(UTC):
+            return (
+                f"the server's certificate has expired ({self.expires:%Y-%m-%d}); `fedtrade "
+                "provision renew` makes a new one"
+            )
+        if not self.is_up():
+            return "the SuperLink does not answer"
+        if self.is_gateway_up is not None and not self.is_gateway_up():
+            return "the gateway does not run"
+        return ""
+
+
 class _Status(Collector):
     """Gives the metrics as they are now."""
 
-    def __init__(self, path: Path, is_up: Callable[[], bool]) -> None:
-        self._path, self._is_up = path, is_up
+    def __init__(self, path: Path, server: _ServerState) -> None:
+        self._path, self._server = path, server
         self._counts = _Counts()
 
     def collect(self) -> Iterator[Metric]:
         status = read_status(self._path)
-        yield _gauge("superlink_up", "Whether the SuperLink runs.", float(self._is_up()))
+        server = self._server
+        yield _gauge("superlink_up", "Whether the SuperLink answers.", float(server.is_up()))
+        if server.is_gateway_up is not None:
+            yield _gauge("gateway_up", "Whether the gateway runs.", float(server.is_gateway_up()))
+        if server.days_left is not None:
+            words = "Days until the server's certificate expires."
+            yield _gauge("certificate_days_left", words, server.days_left)
         state = GaugeMetricFamily("fedtrade_run_state", "The run's state.", labels=["state"])
         for name in STATES:
             state.add_metric([name], float(name == _state(status)))

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from fedtrade.checkpoint import can_resume
-from fedtrade.errors import ConfigurationError, NodeError
+from fedtrade.errors import ConfigurationError, FedtradeError, NodeError
+from fedtrade.nodes.certificates import served_by
 from fedtrade.nodes.flower import CONNECTION
 from fedtrade.nodes.kits import AUTHORITY
 from fedtrade.nodes.lock import held
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import Process
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
-from fedtrade.nodes.registry import REGISTRY, Registry
+from fedtrade.nodes.registry import REGISTRY, Registry, stamp_of
 from fedtrade.nodes.settings import ServerSettings
 from fedtrade.nodes.signals import Stop
 from fedtrade.nodes.submit import submit
@@ -89,6 +90,7 @@ class Server:
 
     def start_superlink(self) -> None:
         """Start the SuperLink, and register the parties."""
+        self._register_stamp = stamp_of(self.folder / REGISTRY)
         self.superlink = SuperLink(
             self.folder,
             self.host,
@@ -118,10 +120,25 @@ class Server:
         time.sleep(pause_s)
         if self.superlink.process.status is not None:
             self.restart_superlink()
-        self.keep_gateway_up()
+        self.keep_up_beside()
 
-    def keep_gateway_up(self) -> None:
-        """Start the gateway again if it has died."""
+    def keep_up_beside(self) -> None:
+        """Start the gateway again if it has died, and take up a register that has changed."""
+        self._keep_gateway_up()
+        self._keep_register()
+
+    def _keep_register(self) -> None:
+        stamp = stamp_of(self.folder / REGISTRY)
+        if stamp == self._register_stamp:
+            return
+        self._register_stamp = stamp
+        try:
+            for line in self.superlink.register():
+                self._say(f"{line}.")
+        except FedtradeError as error:
+            self._say(f"The register has changed and is not taken up: {error}")
+
+    def _keep_gateway_up(self) -> None:
         if self._gateway is not None and self._gateway.status is not None:
             self._say("The gateway has died; starting it again.")
             self._stop_gateway()
@@ -140,6 +157,9 @@ class Server:
         if self._gateway is not None:
             self._gateway.stop()
 
+    def _is_gateway_up(self) -> bool:
+        return self._gateway is not None and self._gateway.status is None
+
     def _start_monitor(self, port: int) -> None:
         from fedtrade.nodes.monitor import Monitor
 
@@ -149,6 +169,8 @@ class Server:
             status=self.superlink.status,
             is_up=lambda: self.superlink.answers(),
             stale_s=self.settings.monitor_stale_s,
+            is_gateway_up=self._is_gateway_up if self.settings.gateway else None,
+            expires=served_by((self.folder / CERTIFICATE).read_bytes()).until,
         )
         monitor.start()
         self._stack.callback(monitor.stop)
@@ -263,7 +285,7 @@ def _attempt(
     link = server.superlink
 
     def is_over() -> bool:
-        server.keep_gateway_up()
+        server.keep_up_beside()
         return stop() or link.process.status is not None
 
     try:

@@ -5,7 +5,7 @@ import os
 import ssl
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
 from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Party, Registry
 from fedtrade.report.atomic import write_atomically
 
-__all__ = ["DATABASE", "STATUS", "STATUS_VARIABLE", "SuperLink"]
+__all__ = ["DATABASE", "STATUS", "STATUS_VARIABLE", "SuperLink", "answers"]
 
 DATABASE: Final = "state.db"
 HOME: Final = "flwr"
@@ -141,7 +141,7 @@ class SuperLink:
             If it ends, or takes too long.
         """
         context = ssl.create_default_context(cafile=str(self.authority))
-        self.process.wait_until(lambda: _answers(self.address, context), timeout_s)
+        self.process.wait_until(lambda: answers(self.address, context), timeout_s)
 
     def answers(self) -> bool:
         """Whether it answers, with a certificate that nodes take."""
@@ -149,7 +149,7 @@ class SuperLink:
             return False
         try:
             context = ssl.create_default_context(cafile=str(self.authority))
-            return _answers(self.address, context)
+            return answers(self.address, context)
         except (NodeError, OSError):
             return False
 
@@ -184,9 +184,10 @@ class SuperLink:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # each starts a Python of its own
             for party, node_id in zip(new, pool.map(self._register, new), strict=True):
                 known[party.name] = node_id
+        self._note(known)
         for party in gone:
-            self._flwr("supernode", "unregister", known.pop(party.name), CONNECTION)
-        write_atomically(self.home / REGISTERED, json.dumps(known, indent=2) + "\n")
+            self._unregister(party, known.pop(party.name))
+            self._note(known)
         self._has_memory = True
         return [f"{party.name} is registered" for party in new] + [
             f"{party.name} is taken out" for party in gone
@@ -198,6 +199,16 @@ class SuperLink:
         write_atomically(key, f"{party.node_key}\n")
         made = ("supernode", "register", str(key), CONNECTION, "--name", party.name)
         return str(self._flwr(*made).get("node-id", ""))
+
+    def _unregister(self, party: Party, node_id: str) -> None:
+        try:
+            self._flwr("supernode", "unregister", node_id, CONNECTION)
+        except NodeError:
+            if party.name in self._known():  # not as after a crash between this and the note of it
+                raise
+
+    def _note(self, known: Mapping[str, str]) -> None:
+        write_atomically(self.home / REGISTERED, json.dumps(known, indent=2) + "\n")
 
     def _noted(self) -> dict[str, str]:
         """Node ids by party, as they were the last time; asking the SuperLink takes a second."""
@@ -246,7 +257,14 @@ def superlink_command(folder: Path, host: str, port: int) -> list[str]:
     ]
 
 
-def _answers(address: str, context: ssl.SSLContext) -> bool:
+def answers(address: str, context: ssl.SSLContext) -> bool:
+    """Whether a server answers at HOST:PORT.
+
+    Raises
+    ------
+    NodeError
+        If its certificate is refused.
+    """
     try:
         with urllib.request.urlopen(f"https://{address}/health", timeout=2.0, context=context):
             return True

@@ -65,6 +65,12 @@ _KNOWN: Final[tuple[tuple[str, str, Course], ...]] = (
         "shut_out",
     ),
     (
+        r"413 (Request Entity|Content) Too Large",
+        "{name}: the server {superlink} takes no message as large as this node's answer; its "
+        "operator raises server.gateway_limits.most_call_mib.",
+        "passing",
+    ),
+    (
         r"code=installed needs the warm executor",
         "{name}: code=installed needs executor=warm, which does not work with this version of "
         "Flower or on this system; install the version that fedtrade is made for, or set "

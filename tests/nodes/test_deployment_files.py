@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,7 +189,14 @@ def test_every_metric_that_is_named_is_there(tmp_path: Path) -> None:
     status.write_text(json.dumps(STATUS | {"out": str(tmp_path)}))
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "checkpoint/run.json").write_text("{}")
-    monitor = Monitor(HOST, 0, status=status, is_up=lambda: True)
+    monitor = Monitor(
+        HOST,
+        0,
+        status=status,
+        is_up=lambda: True,
+        is_gateway_up=lambda: True,
+        expires=datetime.now(UTC),
+    )
     monitor.start()
     try:
         text = httpx.get(f"http://{HOST}:{monitor.port}/metrics").text

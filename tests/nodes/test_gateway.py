@@ -1,9 +1,12 @@
 """The gateway before a real SuperLink: nodes pass, and nobody else does."""
 
+import json
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -11,17 +14,21 @@ import pytest
 
 from fedtrade.errors import NodeError
 from fedtrade.nodes.bundle import write_bundle
+from fedtrade.nodes.certificates import Issued, make_certificate
 from fedtrade.nodes.consortium import Consortium
-from fedtrade.nodes.flower import CONNECTION, environment, write_connection
+from fedtrade.nodes.flower import CONNECTION, environment, tool, write_connection
 from fedtrade.nodes.flower_commands import flwr
 from fedtrade.nodes.gateway import is_for_nodes
 from fedtrade.nodes.kits import AUTHORITY, IDENTITIES, IDENTITY_KEY, NODE_KEY
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import Process
-from fedtrade.nodes.provision import provision
+from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY, provision, revoke
+from fedtrade.nodes.registry import REGISTRY
 from fedtrade.nodes.server import Server, gateway_command
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
-from fedtrade.nodes.supernode import SuperNode
+from fedtrade.nodes.superlink import answers
+from fedtrade.nodes.supernode import JOINED, SuperNode
+from tests.nodes.recorder import Recorder
 
 HOST = "127.0.0.1"
 
@@ -52,16 +59,17 @@ def test_only_the_calls_of_nodes_are_for_nodes(method: str, path: bytes, is_allo
     assert is_for_nodes(method, path) is is_allowed
 
 
+def consortium(*names: str, port: int) -> Consortium:
+    members = [{"name": name} for name in names]
+    server = {"address": f"{HOST}:{port}"}
+    return Consortium.from_mapping({"name": "test", "server": server, "participants": members})
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("gateway")
     port = free_port(HOST, 0, "port")
-    values = {
-        "name": "test",
-        "server": {"address": f"{HOST}:{port}"},
-        "participants": [{"name": "alpha"}],
-    }
-    provision(Consortium.from_mapping(values), folder)
+    provision(consortium("alpha", port=port), folder)
     settings = ServerSettings(
         folder=str(folder / "server"), host=HOST, port=port, monitor_port=None
     )
@@ -77,24 +85,65 @@ def context(server: Server) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(server.folder / AUTHORITY))
 
 
-def test_a_registered_node_joins_through_it(server: Server, tmp_path: Path) -> None:
+def settings_of(server: Server, state: Path, **changes: object) -> ClientSettings:
     kit = server.folder.parent / "kits/alpha"
-    settings = ClientSettings(
-        name="alpha",
-        number=0,
-        superlink=outside(server),
-        root_certificates=str(kit / AUTHORITY),
-        key=str(kit / NODE_KEY),
-        identity_key=str(kit / IDENTITY_KEY),
-        identities=str(kit / IDENTITIES),
-        state=str(tmp_path),
-        executor="stock",
-        code="bundle",
-    )
-    node = SuperNode(settings)
+    values = {
+        "name": "alpha",
+        "number": 0,
+        "superlink": outside(server),
+        "root_certificates": str(kit / AUTHORITY),
+        "key": str(kit / NODE_KEY),
+        "identity_key": str(kit / IDENTITY_KEY),
+        "identities": str(kit / IDENTITIES),
+        "state": str(state),
+        "executor": "stock",
+        "code": "bundle",
+        "rejoin_s": 0,
+    }
+    return ClientSettings.from_mapping(values | changes)
+
+
+def test_a_registered_node_joins_through_it(server: Server, tmp_path: Path) -> None:
+    node = SuperNode(settings_of(server, tmp_path))
     node.start()
     try:
         node.wait_until_joined(30.0)
+    finally:
+        node.stop()
+
+
+def test_an_expired_certificate_is_named(server: Server, tmp_path: Path) -> None:
+    """By the operator's own look at its server, and by a node."""
+    place = server.folder.parent / "authority"
+    authority = Issued((place / "ca.crt").read_bytes(), (place / "ca.key").read_bytes())
+    past = datetime.now(UTC) - timedelta(days=10)
+    old = make_certificate(authority, "test", [HOST], 5, now=past)
+    (tmp_path / CERTIFICATE).write_bytes(old.certificate)
+    (tmp_path / CERTIFICATE_KEY).write_bytes(old.key)
+    with Recorder(tmp_path) as recorder:
+        with pytest.raises(NodeError, match=r"certificate has expired.*`fedtrade provision renew`"):
+            answers(recorder.address, context(server))
+        node = SuperNode(settings_of(server, tmp_path / "state", superlink=recorder.address))
+        with pytest.raises(NodeError, match=r"the certificate of the server .* has expired; its"):
+            node.serve(lambda: False)
+        assert recorder.calls == []
+
+
+@pytest.mark.slow
+def test_a_node_without_tls_does_not_get_in(server: Server, tmp_path: Path) -> None:
+    kit = server.folder.parent / "kits/alpha"
+    command = [
+        *(tool("flower-supernode"), "--insecure", "--superlink", outside(server)),
+        *("--max-wait-time", "3", "--port", str(free_port(HOST, 0, "port"))),
+        *("--auth-supernode-private-key", str(kit / NODE_KEY)),
+    ]
+    node = Process(command, name="the node", environment=environment(tmp_path))
+    try:
+        end = time.monotonic() + 60.0
+        while node.status is None and not any("Giving up" in line for line in node.tail):
+            assert time.monotonic() < end, list(node.tail)
+            time.sleep(0.1)
+        assert not any(JOINED in line for line in node.tail)
     finally:
         node.stop()
 
@@ -174,6 +223,36 @@ def test_a_node_without_a_signature_is_refused_by_the_superlink(server: Server) 
 def test_a_call_without_tls_gets_nothing(server: Server) -> None:
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://{outside(server)}/health", timeout=5.0)
+
+
+@pytest.mark.slow
+def test_a_register_that_changes_is_taken_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(server, "_say", said.append)
+    folder, home = server.folder.parent, server.superlink.home
+    server.keep_up_beside()
+    assert said == []
+    provision(consortium("alpha", "beta", port=server.settings.port), folder)
+    server.keep_up_beside()
+    assert said == ["beta is registered."]
+    noted = (home / "registered.json").read_text()
+    whole = (server.folder / REGISTRY).read_text()
+    (server.folder / REGISTRY).write_text(whole[:-20])
+    server.keep_up_beside()
+    server.keep_up_beside()
+    (sentence,) = said[1:]
+    assert sentence.startswith("The register has changed and is not taken up: ")
+    assert "cannot be read as a register of parties" in sentence
+    (server.folder / REGISTRY).write_text(whole)
+    revoke(folder, "beta")
+    server.keep_up_beside()
+    assert said[2:] == ["beta is taken out."]
+    # As after a crash between taking it out and noting that.
+    (home / "registered.json").write_text(noted)
+    assert server.superlink.register() == ["beta is taken out"]
+    assert "beta" not in json.loads((home / "registered.json").read_text())
 
 
 def test_a_dead_superlink_is_told_in_a_sentence(server: Server) -> None:

@@ -38,9 +38,17 @@ def just_now(ago_s: float = 0.0) -> str:
 class Watched:
     """A monitor, and what it watches."""
 
-    def __init__(self, status: Path) -> None:
+    def __init__(self, status: Path, expires: datetime | None = None) -> None:
         self.status, self.is_up = status, True
-        self.monitor = Monitor("127.0.0.1", 0, status=status, is_up=lambda: self.is_up)
+        self.is_gateway_up = True
+        self.monitor = Monitor(
+            "127.0.0.1",
+            0,
+            status=status,
+            is_up=lambda: self.is_up,
+            is_gateway_up=lambda: self.is_gateway_up,
+            expires=expires,
+        )
         self.monitor.start()
 
     def get(self, path: str) -> tuple[int, str]:
@@ -103,6 +111,27 @@ def test_health_tells_what_is_wrong(watched: Watched) -> None:
     code, text = watched.get("/health")
     assert (code, json.loads(text)["reason"]) == (503, "the SuperLink does not answer")
     assert watched.metrics()["fedtrade_superlink_up",] == 0.0
+
+
+def test_health_tells_that_the_gateway_is_gone(watched: Watched) -> None:
+    assert watched.metrics()["fedtrade_gateway_up",] == 1.0
+    watched.is_gateway_up = False
+    code, text = watched.get("/health")
+    assert (code, json.loads(text)["reason"]) == (503, "the gateway does not run")
+    assert watched.metrics()["fedtrade_gateway_up",] == 0.0
+
+
+@pytest.mark.parametrize(("days", "code"), [(12.5, 200), (-1.0, 503)])
+def test_the_days_of_the_certificate_are_counted(tmp_path: Path, days: float, code: int) -> None:
+    watched = Watched(tmp_path / "status.json", datetime.now(UTC) + timedelta(days=days))
+    try:
+        found = watched.metrics()["fedtrade_certificate_days_left",]
+        assert found == pytest.approx(days, abs=0.01)
+        status, text = watched.get("/health")
+        assert status == code
+        assert ("the server's certificate has expired (" in text) is (code == 503)
+    finally:
+        watched.monitor.stop()
 
 
 def test_a_run_that_says_nothing_for_long_is_stuck(watched: Watched) -> None:

@@ -54,6 +54,12 @@ TLS = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
             "shut_out",
         ),
         (
+            "\x1b[91mERROR \x1b[0m:     Client error '413 Request Entity Too Large' for url "
+            "'https://desk.example.org:8443/v1/fleet/push-object'",
+            "raises server.gateway_limits.most_call_mib",
+            "passing",
+        ),
+        (
             "\x1b[93mWARNING \x1b[0m:   Giving up reconnection after 5.00 seconds and 7 tries.",
             "desk.example.org:8443 cannot be reached",
             "away",

@@ -176,6 +176,42 @@ def test_a_participant_that_is_late_costs_one_timeout_and_is_welcomed_back(
     assert took_s < 30.0
 
 
+@pytest.mark.parametrize("mode", [("aggregation=plain",), TOLERANT], ids=["plain", "masked"])
+def test_who_is_revoked_meanwhile_is_asked_no_more_and_named(
+    tiny: Make, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    path = tmp_path / "registry.json"
+    registry = Registry.read(path)
+    asked: list[str] = []
+
+    def watch(number: int, message: Message) -> float:
+        """Gamma is taken out while it trains in the first round; the server still has its node."""
+        if number == 2:
+            asked.append(f"{message.metadata.message_type} {round_of(message)}")
+            if round_of(message) == (0, 1):
+                parties = [
+                    p.model_copy(update={"revoked": p.number == 2}) for p in registry.parties
+                ]
+                Registry(parties=tuple(parties)).write(path)
+        return 0.0
+
+    results = run(tiny(*PLAIN, *mode, "federation.rounds=3"), watch)
+    assert [e["n_replies"] for e in results["rounds"]] == [N, N - 1, N - 1]
+    assert results["failures"][0] == {
+        "episode": 0,
+        "round": 2,
+        "participant": "2",
+        "party": "gamma",
+        "reason": "gamma has been revoked",
+    }
+    assert {entry["party"] for entry in results["failures"]} == {"gamma"}
+    since = {call.partition(" ")[0] for call in asked[asked.index("train (0, 1)") + 1 :]}
+    assert since == ({"query.secure"} if mode is TOLERANT else set())  # stages, nothing of its own
+    found = status(tmp_path)
+    assert [refusal["reason"] for refusal in found["refusals"]] == ["gamma has been revoked"]
+    assert found["last_round"]["n_replies"] == N - 1  # of the final model
+
+
 def test_rounds_that_are_skipped_for_want_of_members_are_not_used_up(
     tiny: Make, tmp_path: Path
 ) -> None:
