@@ -34,7 +34,7 @@ class Command:
             on_line=self.lines.append,
         )
 
-    def wait_for(self, text: str, timeout_s: float = 60.0, *, since: int = 0) -> str:
+    def wait_for(self, text: str, timeout_s: float = 120.0, *, since: int = 0) -> str:
         """The first line behind `since` with a text in it; waits for it to come."""
         end = time.monotonic() + timeout_s
         while True:
@@ -45,7 +45,7 @@ class Command:
             assert time.monotonic() < end, f"{text!r} was not said in time: {self.said}"
             time.sleep(0.05)
 
-    def wait(self, timeout_s: float = 60.0) -> int:
+    def wait(self, timeout_s: float = 120.0) -> int:
         """Its exit status."""
         status = self.process.wait(timeout_s)
         assert status is not None, self.said

@@ -74,7 +74,7 @@ class Loopback:
         return [line for speaker, line in self.said[since:] if speaker == who]
 
     def wait_for(
-        self, who: str, text: str, *, since: int = 0, times: int = 1, timeout_s: float = 60.0
+        self, who: str, text: str, *, since: int = 0, times: int = 1, timeout_s: float = 240.0
     ) -> None:
         """Wait until somebody has said something so many times."""
         wait_until(

@@ -69,7 +69,7 @@ def cut(place: Loopback, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         place.wait_for(f"member-{KILLED}", "Receiving: train", since=since)
         node.kill()
         with serving(node):
-            is_over(120.0)
+            is_over(400.0)
             yield out
 
 
@@ -79,8 +79,8 @@ def test_a_round_that_a_node_was_killed_in_is_completed_without_it(cut: Path) ->
     assert rounds[0] == (n_asked - 1, 1)
     assert len(rounds) == MOST_ROUNDS + 1
     assert all(n_replies + n_failures == n_asked for n_replies, n_failures in rounds)
-    lost = [f for f in results_of(cut)["failures"] if f["party"] == f"member-{KILLED}"]
-    assert sum(1 for f in lost if f["round"] == 1) == 1
+    failures = [f for f in results_of(cut)["failures"] if (f["episode"], f["round"]) == (0, 1)]
+    assert [f["party"] for f in failures] == [f"member-{KILLED}"]
 
 
 def test_a_killed_node_costs_one_deadline(cut: Path) -> None:
@@ -102,7 +102,7 @@ def refused(place: Loopback, **changes: object) -> str:
     node.start()
     try:
         with pytest.raises(NodeError) as caught:
-            node.wait_until_joined(60.0)
+            node.wait_until_joined(120.0)
     finally:
         node.kill()
     return str(caught.value)
@@ -132,7 +132,7 @@ def test_a_node_without_tls_is_refused(place: Loopback, tmp_path: Path) -> None:
     command[first : first + 2] = ["--insecure"]
     process = Process(command, name="the node", environment=environment(tmp_path))
     try:
-        status = process.wait(60.0)
+        status = process.wait(120.0)
     finally:
         process.kill()
     assert status, list(process.tail)
@@ -169,7 +169,7 @@ def test_a_stranger_without_the_authority_submits_nothing(place: Loopback, tmp_p
 
 def test_a_killed_node_comes_back_as_the_same_participant(place: Loopback, cut: Path) -> None:
     node = place.consortium.nodes[KILLED]
-    wait_until(lambda: node.joined, f"it did not come back: {node.complaint}", 120.0)
+    wait_until(lambda: node.joined, f"it did not come back: {node.complaint}", 240.0)
 
 
 @pytest.mark.parametrize("mode", ["plain", "masked", "encrypted"])

@@ -41,11 +41,11 @@ def test_a_masked_run_goes_on_without_a_killed_node(place: Loopback, tmp_path: P
         f"federation.reply_timeout_s={DEADLINE_S:g}",
     )
     with running(place, chosen) as is_over:
-        place.wait_for("run", f"Round 1 of {ROUNDS}", timeout_s=240.0)
+        place.wait_for("run", f"Round 1 of {ROUNDS}", timeout_s=400.0)
         node.kill()
         with serving(node):
-            is_over(480.0)
-            wait_until(lambda: node.joined, f"it did not come back: {node.complaint}", 120.0)
+            is_over(900.0)
+            wait_until(lambda: node.joined, f"it did not come back: {node.complaint}", 240.0)
             found = results_of(tmp_path)
             replies = [log["n_replies"] for log in found["rounds"]]
             assert replies[0] == N_PARTICIPANTS
