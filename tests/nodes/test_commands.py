@@ -219,8 +219,13 @@ def test_whatever_is_killed_the_run_goes_on_to_the_same_model(
         server.wait_for("Round 1 of 2", RUN_S)
         os.kill(server.pid("flower-superlink"), signal.SIGKILL)
         server.wait_for("The SuperLink has died; starting it again.")
+        since = len(server.lines)
         os.kill(server.pid("fedtrade.nodes.gateway"), signal.SIGKILL)
         server.wait_for("The gateway has died; starting it again.")
+        server.wait_for("Going on from the checkpoint", RUN_S, since=since)
+        server.wait_for("beta has joined", RUN_S, since=since)
+        os.kill(server.pid("flwr-serverapp"), signal.SIGKILL)
+        server.wait_for("has died; starting it again.", RUN_S, since=since)
         assert server.wait(RUN_S) == 0, server.said
     assert_same_model((place.folder / "cut", place.folder / "run"))
 
