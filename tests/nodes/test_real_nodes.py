@@ -139,7 +139,37 @@ def test_a_node_without_tls_is_refused(place: Loopback, tmp_path: Path) -> None:
     assert not any(JOINED in line for line in process.tail)
 
 
+def test_a_stranger_without_the_authority_submits_nothing(place: Loopback, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_bytes(make_authority("evil").certificate)
+    write_connection(tmp_path, place.consortium.superlink.address, tmp_path / "ca.crt")
+    with pytest.raises(NodeError, match="failed"):
+        flwr(environment(tmp_path), "list", CONNECTION, "--format", "json")
+
+
+def test_a_killed_node_comes_back_as_the_same_participant(place: Loopback, cut: Path) -> None:
+    node = place.consortium.nodes[KILLED]
+    wait_until(lambda: node.joined, f"it did not come back: {node.complaint}", 240.0)
+
+
+@pytest.mark.parametrize("mode", ["plain", "masked", "encrypted"])
+def test_every_trust_mode_gives_the_model_of_a_run_in_process(
+    place: Loopback, tmp_path: Path, mode: str
+) -> None:
+    """Over all nodes, that which was killed among them."""
+    real, here = tmp_path / "real", tmp_path / "here"
+    place.run(place.settings(real, *MODES[mode]))
+    inprocess.run(place.settings(here, *MODES[mode]))
+    assert_same_model((real, here))
+    found, expected = results_of(real), results_of(here)
+    assert found.keys() == expected.keys()
+    assert not found["failures"], found["failures"]
+    for results in (found, expected):
+        counts = [(log["n_replies"], log["n_failures"]) for log in results["rounds"]]
+        assert counts == [(N_PARTICIPANTS, 0)] * 2
+
+
 def test_an_expired_certificate_is_named(place: Loopback) -> None:
+    """The last of them: a node that sees it ends, and nothing starts it again here."""
     consortium = place.consortium
     server = consortium.folder / "server"
     before = {name: (server / name).read_bytes() for name in ("server.crt", "server.key")}
@@ -158,35 +188,6 @@ def test_an_expired_certificate_is_named(place: Loopback) -> None:
         for name, content in before.items():
             write_private(server / name, content)
         consortium.start_superlink()
-
-
-def test_a_stranger_without_the_authority_submits_nothing(place: Loopback, tmp_path: Path) -> None:
-    (tmp_path / "ca.crt").write_bytes(make_authority("evil").certificate)
-    write_connection(tmp_path, place.consortium.superlink.address, tmp_path / "ca.crt")
-    with pytest.raises(NodeError, match="failed"):
-        flwr(environment(tmp_path), "list", CONNECTION, "--format", "json")
-
-
-def test_a_killed_node_comes_back_as_the_same_participant(place: Loopback, cut: Path) -> None:
-    node = place.consortium.nodes[KILLED]
-    wait_until(lambda: node.joined, f"it did not come back: {node.complaint}", 240.0)
-
-
-@pytest.mark.parametrize("mode", ["plain", "masked", "encrypted"])
-def test_every_trust_mode_gives_the_model_of_a_run_in_process(
-    place: Loopback, tmp_path: Path, mode: str
-) -> None:
-    """Over all nodes, that which was killed among them, and after the server was started anew."""
-    real, here = tmp_path / "real", tmp_path / "here"
-    place.run(place.settings(real, *MODES[mode]))
-    inprocess.run(place.settings(here, *MODES[mode]))
-    assert_same_model((real, here))
-    found, expected = results_of(real), results_of(here)
-    assert found.keys() == expected.keys()
-    assert not found["failures"], found["failures"]
-    for results in (found, expected):
-        counts = [(log["n_replies"], log["n_failures"]) for log in results["rounds"]]
-        assert counts == [(N_PARTICIPANTS, 0)] * 2
 
 
 def test_the_reason_of_a_failed_run_is_its_errors_sentence() -> None:
