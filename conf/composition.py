@@ -86,6 +86,8 @@ def hydra_sentence(
 ) -> str:
     """What Hydra complains about in one sentence, with the remedy in our words."""
     match error:
+        case OverrideParseException() if error.override.startswith("-"):
+            return f"there is no option {error.override}; `--help` lists those of each command."
         case OverrideParseException():
             reason = error.message.splitlines()[0].rstrip(".")
             return (

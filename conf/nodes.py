@@ -12,6 +12,7 @@ from fedtrade.errors import ConfigurationError
 from fedtrade.nodes.kits import SETTINGS, check_kit
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
 from fedtrade.settings import Settings
+from fedtrade.settings_record import SettingsRecord
 
 __all__ = ["client_settings", "server_settings"]
 
@@ -37,6 +38,11 @@ def client_settings(arguments: Sequence[str]) -> ClientSettings:
     ConfigurationError
         If the kit is not whole, or an override is wrong.
     """
+    if not any(text.startswith(("kit=", "name=")) for text in arguments):
+        raise ConfigurationError(
+            "no start kit is named; add kit=FOLDER, which the operator has given you, and "
+            "data.path=FILE, your prices (a key holder has none)."
+        )
     kits = [text.partition("=")[2] for text in arguments if text.startswith("kit=")]
     others = [text for text in arguments if not text.startswith("kit=")]
     if len(kits) > 1:
@@ -59,8 +65,14 @@ def server_settings(arguments: Sequence[str]) -> tuple[Settings, ServerSettings]
     values = composed_values(
         "server", arguments, all_keys="`fedtrade server --plan` prints every setting."
     )
-    server = ServerSettings.from_mapping(values.pop("server"))
-    return Settings.from_mapping(values), server
+    own = _Own.from_mapping({"server": values.pop("server")})
+    return Settings.from_mapping(values), own.server
+
+
+class _Own(SettingsRecord):
+    """The server's settings under the key that they have on the command line."""
+
+    server: ServerSettings
 
 
 def _kit_overrides(kit: Path) -> Iterator[str]:

@@ -3,13 +3,22 @@
 import os
 import shlex
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from fedtrade.errors import ConfigurationError
 from fedtrade.report.atomic import write_atomically
 
-__all__ = ["CONNECTION", "command_line", "environment", "tool", "write_connection"]
+__all__ = [
+    "CONNECTION",
+    "check_connection",
+    "command_line",
+    "environment",
+    "tool",
+    "write_connection",
+]
 
 CONNECTION: Final = "fedtrade"
 """What the connection to the SuperLink is called in Flower's own configuration."""
@@ -50,6 +59,27 @@ def write_connection(home: Path, address: str, authority: Path) -> None:
         f"[superlink]\ndefault = {_toml(CONNECTION)}\n\n[superlink.{CONNECTION}]\n"
         f"address = {_toml(address)}\nroot-certificates = {_toml(str(authority))}\n",
     )
+
+
+def check_connection(home: Path, connection: str) -> None:
+    """Whether Flower's command line knows a connection; it would write a file to say that not.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    path = home / "config.toml"
+    try:
+        links = tomllib.loads(path.read_text(encoding="utf-8")).get("superlink", {})
+    except FileNotFoundError:
+        links = {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(links, dict) or not isinstance(links.get(connection), dict):
+        raise ConfigurationError(
+            f"there is no connection {connection!r} in {path}; `fedtrade server --only` prints the "
+            "command that submits runs to it, with its FLWR_HOME."
+        )
 
 
 def command_line(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:

@@ -1,10 +1,11 @@
 """What the commands `fedtrade server` and `fedtrade client` do, with what they say meanwhile."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedtrade.errors import FedtradeError
+from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.nodes.flower import CONNECTION, command_line
 from fedtrade.nodes.foresight import check_ahead
 from fedtrade.nodes.lock import held
@@ -65,6 +66,7 @@ def launch_client(settings: ClientSettings) -> None:
         If it cannot be started, or ends by itself.
     """
     with _log(settings.name, settings) as log, stopping() as stop:
+        _check_prices(settings)
         make_private_folder(Path(settings.state))
         with held(Path(settings.state), "state"):
             node = SuperNode(settings, log.passed_on(settings.name), log.say)
@@ -73,6 +75,16 @@ def launch_client(settings: ClientSettings) -> None:
             finally:
                 node.stop()
         log.say("Stopped.")
+
+
+def _check_prices(settings: ClientSettings) -> None:
+    """Whether a file of prices is there; a run would only say so hours later."""
+    path = None if settings.data is None else settings.data.options.get("path")
+    if isinstance(path, str) and not os.access(path, os.R_OK):
+        reason = "cannot be read" if Path(path).exists() else "is not there"
+        raise ConfigurationError(
+            f"data.path={path} {reason}; name a file of your own prices, or a folder of them."
+        )
 
 
 def launch_run(settings: Settings, connection: str) -> None:

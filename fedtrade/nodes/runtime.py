@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from fedtrade.errors import ConfigurationError, NodeError
 from fedtrade.holdings import with_participants
-from fedtrade.nodes.flower import environment
+from fedtrade.nodes.flower import check_connection, environment
 from fedtrade.nodes.flower_commands import run_status
 from fedtrade.nodes.foresight import check_ahead
 from fedtrade.nodes.local_consortium import LocalConsortium
@@ -75,12 +75,16 @@ def run_on(settings: Settings, connection: str) -> None:
 
     Raises
     ------
+    ConfigurationError
+        If there is no such connection.
     NodeError
         If it cannot be submitted, or fails.
     """
     settings = _patient(settings)
     check_ahead(settings)
-    own = environment(Path(os.environ.get("FLWR_HOME", "~/.flwr")).expanduser())
+    home = Path(os.environ.get("FLWR_HOME", "~/.flwr")).expanduser()
+    check_connection(home, connection)
+    own = environment(home)
     lines: list[str] = []
     with stopping() as stop:
         run_id = submit(

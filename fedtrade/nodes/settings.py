@@ -17,6 +17,7 @@ __all__ = ["ClientSettings", "GatewayLimits", "Limits", "Role", "ServerSettings"
 Port = Annotated[int, Field(ge=0, le=65535)]
 Role: TypeAlias = Literal["participant", "key_holder"]
 LogFormat: TypeAlias = Literal["text", "json"]
+MOST_PORT: Final = 65535
 FROM_RUN: Final = "fedtrade.market.sources.from_run"
 
 
@@ -122,6 +123,14 @@ class ClientSettings(SettingsRecord):
     rejoin_s: Annotated[float, Field(ge=0.0)] = 120.0
     port: Port = 0
     log: LogFormat = "text"
+
+    @field_validator("superlink")
+    @classmethod
+    def _check_place(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or "/" in host or not (port.isdecimal() and 1 <= int(port) <= MOST_PORT):
+            raise ValueError(f"{value!r} is not HOST:PORT, such as fed.example.com:8443")
+        return value
 
     @field_validator("data", mode="before")
     @classmethod

@@ -143,7 +143,7 @@ def _notes(results: Results, found: Sequence[Comparison], n_participants: int) -
         who = first.party or f"participant {first.participant}"
         notes.append(
             f"{n} {'reply was' if n == 1 else 'replies were'} missing or refused, the first from "
-            f"{who} in round {first.round} of episode {first.episode}: "
+            f"{who} in round {first.round} of episode {first.episode + 1}: "
             f"{first.reason.rstrip('.')}."
         )
     return notes

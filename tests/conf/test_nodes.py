@@ -63,11 +63,20 @@ def test_the_command_line_beats_the_kit_and_the_kit_the_defaults(kits: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "data.path has no value; add data.path=VALUE to the command."),
-        (["data=from_run"], "name has no value"),
+        ([], "no start kit is named; add kit=FOLDER"),
+        (["name=a"], "data.path has no value; add data.path=VALUE to the command."),
+        (["name=a", "data=from_run"], "number has no value"),
+        (["name=a", "--pln"], "there is no option --pln"),
+        (
+            [
+                *("name=a", "number=0", "state=a", "data=from_run", "key=a"),
+                *("root_certificates=a", "superlink=fed.example.com"),
+            ],
+            "superlink: 'fed.example.com' is not HOST:PORT",
+        ),
         (["kit=a", "kit=b"], "kit=b is the second kit"),
         (["kit=nowhere"], "kit=nowhere: the manifest cannot be read"),
-        (["alow.modes=[plain]"], "there is no setting alow; did you mean allow?"),
+        (["name=a", "alow.modes=[plain]"], "there is no setting alow; did you mean allow?"),
     ],
 )
 def test_what_is_wrong_is_named(arguments: list[str], sentence: str) -> None:
@@ -94,3 +103,5 @@ def test_the_servers_runs_have_real_nodes_deadlines_and_no_data_of_its_own() -> 
 def test_a_servers_unknown_setting_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"no setting server\.prot; did you mean"):
         server_settings(["server.prot=1"])
+    with pytest.raises(ConfigurationError, match=r"^server\.port=99999: "):
+        server_settings(["server.port=99999"])

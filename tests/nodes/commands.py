@@ -34,7 +34,7 @@ class Command:
             on_line=self.lines.append,
         )
 
-    def wait_for(self, text: str, timeout_s: float = 60.0, *, since: int = 0) -> str:
+    def wait_for(self, text: str, timeout_s: float = 120.0, *, since: int = 0) -> str:
         """The first line behind `since` with a text in it; waits for it to come."""
         end = time.monotonic() + timeout_s
         while True:
@@ -45,7 +45,7 @@ class Command:
             assert time.monotonic() < end, f"{text!r} was not said in time: {self.said}"
             time.sleep(0.05)
 
-    def wait(self, timeout_s: float = 60.0) -> int:
+    def wait(self, timeout_s: float = 120.0) -> int:
         """Its exit status."""
         status = self.process.wait(timeout_s)
         assert status is not None, self.said
@@ -75,6 +75,11 @@ class Place:
     @property
     def consortium(self) -> Path:
         return self.folder / "consortium"
+
+    @property
+    def prices(self) -> Path:
+        """Those of all participants; the first asset is the first participant's, and so on."""
+        return self.folder / "prices.csv"
 
     @property
     def server_folder(self) -> Path:
@@ -115,10 +120,12 @@ def make_place(folder: Path, names: Sequence[str], n_bars: int = 200) -> Place:
     )
     provision(consortium, folder / "consortium")
     panel = make_market(n_bars=n_bars, n_assets=len(names))
-    for k, name in enumerate(names):
-        frame = pd.DataFrame({"date": panel.bars, panel.assets[k]: panel.close[:, k]})
-        frame.to_csv(folder / f"{name}.csv", index=False)
-    return Place(folder, tuple(names), port)
+    frame = pd.DataFrame(panel.close, columns=list(panel.assets), index=panel.bars)
+    for name, asset in zip(names, panel.assets, strict=True):
+        frame[[asset]].to_csv(folder / f"{name}.csv", index_label="date")
+    place = Place(folder, tuple(names), port)
+    frame.to_csv(place.prices, index_label="date")
+    return place
 
 
 def _running(place: Place, *arguments: str) -> Iterator[Command]:
@@ -160,6 +167,20 @@ def below(pid: int) -> list[Seen]:
     while new:
         found += new
         new = [child for parent in new for child in children.get(parent.pid, [])]
+    return found
+
+
+def processes_that_name(folder: Path) -> list[Seen]:
+    """All other processes that have a folder in their command or environment."""
+    name, found = str(folder).encode(), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if name in (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes():
+                    found += [
+                        Seen(int(entry.name), began, command)
+                        for _, command, began in _stat(int(entry.name))
+                    ]
     return found
 
 

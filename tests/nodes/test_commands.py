@@ -5,6 +5,7 @@ One consortium, whose participants' nodes run all the time.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,14 +13,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from conf import compose
 from fedtrade.nodes.bundle import write_bundle
 from fedtrade.nodes.flower import environment, tool
-from tests.nodes.commands import HOST, Command, Place, make_place, wait_until_gone
+from simulations import inprocess
+from tests.nodes.commands import (
+    HOST,
+    Command,
+    Place,
+    make_place,
+    processes_that_name,
+    wait_until_gone,
+)
+from tests.nodes.loopback import assert_same_model
 
 RUN = (
     "aggregation=plain",
@@ -49,8 +57,19 @@ def clients(place: Place) -> Iterator[dict[str, Command]]:
 
 
 @pytest.fixture(scope="module")
-def finished(place: Place, clients: dict[str, Command]) -> Command:
-    """A run that nothing disturbed."""
+def cut(place: Place, clients: dict[str, Command]) -> Command:
+    """A server that was killed behind the first round of its run."""
+    with place.server(*RUN, f"out={place.folder / 'run'}") as server:
+        server.wait_for("Round 1 of 2", RUN_S)
+        server.process.send(signal.SIGKILL)
+        server.process.wait(10.0)
+        wait_until_gone(processes_that_name(place.server_folder))
+    return server
+
+
+@pytest.fixture(scope="module")
+def finished(place: Place, clients: dict[str, Command], cut: Command) -> Command:
+    """The same command again, which nothing disturbed."""
     with place.server(*RUN, f"out={place.folder / 'run'}") as server:
         server.wait(RUN_S)
     return server
@@ -67,15 +86,39 @@ def test_a_run_goes_from_start_to_results(
         assert client.process.status is None, client.said
 
 
+def test_a_run_whose_server_was_killed_comes_to_the_model_of_one_in_process(
+    place: Place, cut: Command, finished: Command
+) -> None:
+    """And the round that was finished before is not done again."""
+    assert finished.wait_for("Going on from the checkpoint")
+    rounds = [line for line in finished.lines if " Round " in line or " Episode " in line]
+    assert [re.sub(r".* (Episode|Round) (\d) .*", r"\1 \2", line) for line in rounds] == [
+        *("Episode 1", "Round 2", "Episode 2", "Round 1", "Round 2")
+    ]
+    inprocess.run(
+        compose(
+            [
+                *RUN,
+                *("data=csv", f"data.path={place.prices}"),
+                *("evaluation.pooled=false", "evaluation.public_bars=0"),
+                *(f"federation.n_participants={len(NAMES)}", "progress=none"),
+                f"out={place.folder / 'here'}",
+            ]
+        )
+    )
+    assert_same_model((place.folder / "run", place.folder / "here"))
+
+
 def test_flowers_commands_are_printed(
-    place: Place, clients: dict[str, Command], finished: Command
+    place: Place, clients: dict[str, Command], cut: Command, finished: Command
 ) -> None:
     link = finished.wait_for("flower-superlink ")
     for option in ("--ssl-certfile", "--enable-supernode-auth", "--database"):
         assert option in link
     assert f"{HOST} --port {place.port}" not in link  # it is behind the gateway
-    registered = [line for line in finished.lines if " flwr supernode register " in line]
-    assert len(registered) == len(NAMES)
+    for server, n_registered in ((cut, len(NAMES)), (finished, 0)):
+        lines = [line for line in server.lines if " flwr supernode register " in line]
+        assert len(lines) == n_registered
     assert "--stream" in next(line for line in finished.lines if " flwr run " in line)
     said = clients["alpha"].lines
     assert any("--auth-supernode-private-key" in line for line in said)
@@ -151,8 +194,8 @@ def test_runs_are_submitted_to_a_server_that_is_there(
             timeout=RUN_S,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert same_model(place.folder / "on", place.folder / "run")
-    assert same_model(place.folder / "flwr", place.folder / "run")
+    for out in ("on", "flwr"):
+        assert_same_model((place.folder / out, place.folder / "run"))
 
 
 @pytest.mark.slow
@@ -176,10 +219,15 @@ def test_whatever_is_killed_the_run_goes_on_to_the_same_model(
         server.wait_for("Round 1 of 2", RUN_S)
         os.kill(server.pid("flower-superlink"), signal.SIGKILL)
         server.wait_for("The SuperLink has died; starting it again.")
+        since = len(server.lines)
         os.kill(server.pid("fedtrade.nodes.gateway"), signal.SIGKILL)
         server.wait_for("The gateway has died; starting it again.")
+        server.wait_for("Going on from the checkpoint", RUN_S, since=since)
+        server.wait_for("beta has joined", RUN_S, since=since)
+        os.kill(server.pid("flwr-serverapp"), signal.SIGKILL)
+        server.wait_for("has died; starting it again.", RUN_S, since=since)
         assert server.wait(RUN_S) == 0, server.said
-    assert same_model(place.folder / "cut", place.folder / "run")
+    assert_same_model((place.folder / "cut", place.folder / "run"))
 
 
 @pytest.mark.slow
@@ -194,9 +242,3 @@ def test_a_killed_node_comes_back_by_itself(
         os.kill(client.pid("clients.node"), signal.SIGKILL)
         client.wait_for("Trying again.", since=since)
         client.wait_for("alpha has joined", 120.0, since=since)
-
-
-def same_model(first: Path, second: Path) -> bool:
-    one, other = (load_file(place / "model.safetensors") for place in (first, second))
-    assert one.keys() == other.keys()
-    return all(np.allclose(one[name], other[name], rtol=1e-5, atol=1e-7) for name in one)

@@ -242,7 +242,7 @@ def test_another_federated_arm_within_chance_is_called_so(same_history: Settings
 def test_failures_are_noted(cold_start: Settings) -> None:
     failure = {"episode": 2, "round": 4, "participant": "7", "reason": "the update is not finite."}
     assert notes(results_of(CLEAR, [0.1], failures=[failure]), cold_start) == (
-        "1 reply was missing or refused, the first from participant 7 in round 4 of episode 2: "
+        "1 reply was missing or refused, the first from participant 7 in round 4 of episode 3: "
         "the update is not finite.",
     )
 
