@@ -11,6 +11,7 @@ import pytest
 from fedtrade.nodes.flower import environment
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import Process
+from simulations.bench.nodes import _pss_mib
 from tests.nodes.commands import Seen, below, wait_until_gone
 
 HOST = "127.0.0.1"
@@ -69,15 +70,16 @@ def test_what_answers_and_the_node_end_together(node: Process, which: int) -> No
     wait_until_gone(answering)
 
 
-def test_a_killed_node_leaves_nothing(node: Process) -> None:
+def test_an_idle_node_is_small_and_leaves_nothing_when_it_is_killed(node: Process) -> None:
     answering = below(node.pid)
+    assert [loaded(process) for process in answering] == [[], []]
+    assert _pss_mib(node.pid) * 2**20 < 250e6
     os.kill(node.pid, signal.SIGKILL)
     wait_until_gone(answering)
 
 
 def test_whoever_tells_all_of_them_to_stop_lets_the_node_take_leave(node: Process) -> None:
     answering = below(node.pid)
-    assert [loaded(process) for process in answering] == [[], []]  # idle, and small
     os.killpg(node.pid, signal.SIGTERM)
     assert node.wait(20.0) == 0
     said = "\n".join(node.tail)
