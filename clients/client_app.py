@@ -21,6 +21,7 @@ from clients.local_rules import obey
 from clients.participant import Participant
 from clients.parties import key_holder_of, party_of
 from clients.record_level import train_on_own_records
+from clients.released import note_release
 from clients.roles import is_key_holder
 from fedtrade.settings import SUMMED
 from fedtrade.summed_scores import no_score_part, score_part, scored_bars
@@ -83,6 +84,7 @@ def secure(message: Message, context: Context) -> Message:
 @app.query("sum")
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
+    note_release(message, context, Participant.of(context).noise)
     request = _open(message, context)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
     values = request.task.local_sum(name, request.sample, request.shared)
@@ -93,6 +95,7 @@ def local_sum(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
+    note_release(message, context, Participant.of(context).noise)
     request = _open(message, context)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
     result = _trained(request, vector, message, context)

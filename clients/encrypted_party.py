@@ -1,16 +1,19 @@
 """A participant's side of encrypted sums; what it must remember stands in the context's state."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
 
-from clients.contributed import note_contribution
+from clients.contributed import kind_of, note_contribution
 from clients.identity import own_bytes, own_identity, read_round, read_run
 from clients.key_roster import check_key_roster
-from clients.party import Outgoing, Party
+from clients.party import Outgoing, Party, clip_of
 from fedtrade.errors import ProtocolError, ReplayError
+from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import EncryptedAggregation
 from fedtrade.secure.encrypted import (
     PadKeys,
@@ -19,9 +22,16 @@ from fedtrade.secure.encrypted import (
     sign_pad_key,
     verify_key,
 )
-from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
+from fedtrade.secure.encrypted.channels import (
+    SCORES,
+    SUMS,
+    TRAINING,
+    channels,
+    layout_of,
+    noise_on,
+)
 from fedtrade.secure.masked.keys import AgreementKey
-from fedtrade.secure.payload import SUM, sum_layout, training_layout, training_values
+from fedtrade.secure.payload import SUM, training_values
 from fedtrade.secure.wire import (
     CHUNKS,
     CIPHERTEXTS,
@@ -41,6 +51,7 @@ from fedtrade.secure.wire import (
     SIGNATURE,
     unpack_roster,
 )
+from fedtrade.wire import SUM as SUM_QUERY
 
 __all__ = ["EncryptedParty"]
 
@@ -60,9 +71,18 @@ class EncryptedParty(Party):
         Its state keeps the identity key (unless the node's configuration names a file), the run,
         the own key of pads, the public keys of the key holder, and the last sum that it took part
         in.
+    noise : NoisyVectors or None
+        What the key holder adds to sums.
     """
 
-    def __init__(self, number: int, settings: EncryptedAggregation, context: Context) -> None:
+    def __init__(
+        self,
+        number: int,
+        settings: EncryptedAggregation,
+        context: Context,
+        noise: NoisyVectors | None = None,
+    ) -> None:
+        self._noise = noise
         self._number = number
         self._settings = settings
         self._context = context
@@ -82,7 +102,7 @@ class EncryptedParty(Party):
                 "the server greets again in the middle of a run, and could put another in the "
                 "place of the key holder: start the run anew."
             )
-        run = read_run(message, self._settings)
+        run = read_run(message, self._settings, self._noise)
         identity = own_identity(self._context)
         self._context.state[RUN] = ConfigRecord({RUN: run})
         if PAD_KEY not in self._context.state:
@@ -111,7 +131,7 @@ class EncryptedParty(Party):
         if holder == self._number:
             raise ProtocolError("the server makes this participant the key holder, too.")
         run = own_bytes(self._context.state.get(RUN), RUN)
-        for kind, scheme in channels(self._settings, n_members).items():
+        for kind, scheme in channels(self._settings, n_members, self._noise).items():
             keys = [record.get(f"{kind}-{name}") for name in (PUBLIC, PAD, SIGNATURE)]
             public, pad, signature = (key if isinstance(key, bytes) else None for key in keys)
             if public is None or pad is None or signature is None:
@@ -125,31 +145,29 @@ class EncryptedParty(Party):
     ) -> Outgoing:
         """Contribute the update, weighted and clipped, under encryption."""
         _, by_examples = read_round(message)
-        values = training_values(self._settings, update, n_examples, loss, by_examples=by_examples)
-        scheme = self._scheme(TRAINING)
-        layout = training_layout(
-            self._settings,
-            len(update),
-            scheme.layout_members,
-            by_examples=by_examples,
-            modulus=scheme.modulus,
-        )
-        return self._contribute(message, TRAINING, _signed(layout.encode(values)), update.shape)
+        values: Mapping[str, NDArray[Any]]
+        if self._noise is not None:
+            values = self._noise.update_values(update, clip_of(message))
+        else:
+            values = training_values(
+                self._settings, update, n_examples, loss, by_examples=by_examples
+            )
+        return self._contribute(message, TRAINING, values, update.shape, by_examples=by_examples)
 
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute a part of a federated sum under encryption."""
         read_round(message)
-        scheme = self._scheme(SUMS)
-        layout = sum_layout(
-            self._settings, values.size, scheme.layout_members, modulus=scheme.modulus
-        )
-        words = _signed(layout.encode({SUM: values.ravel()}))
-        return self._contribute(message, SUMS, words, values.shape)
+        kind = SUMS if self._noise is None or kind_of(message) == SUM_QUERY else SCORES
+        noise = noise_on(kind, self._noise)
+        part: Mapping[str, NDArray[Any]] = {SUM: values.ravel()}
+        if noise is not None:
+            part = noise.sum_values(values)
+        return self._contribute(message, kind, part, values.shape)
 
     def _scheme(self, kind: str) -> Scheme:
         n_members = self._key().get(N_MEMBERS)
         assert isinstance(n_members, int)  # checked when it was taken
-        return channels(self._settings, n_members)[kind]
+        return channels(self._settings, n_members, self._noise)[kind]
 
     def _key(self) -> ConfigRecord:
         if KEY not in self._context.state:
@@ -166,7 +184,13 @@ class EncryptedParty(Party):
         return PadKeys(self._agreement(), theirs, run, self._number, kind).of(session)
 
     def _contribute(
-        self, message: Message, kind: str, words: NDArray[np.int64], shape: tuple[int, ...]
+        self,
+        message: Message,
+        kind: str,
+        values: Mapping[str, NDArray[Any]],
+        shape: tuple[int, ...],
+        *,
+        by_examples: bool = False,
     ) -> Outgoing:
         note_contribution(message, self._context)
         session = message.content.config_records[ROUND].get(SESSION)
@@ -174,6 +198,15 @@ class EncryptedParty(Party):
         if type(session) is not int or not isinstance(last, int) or session <= last:
             raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
         scheme = self._scheme(kind)
+        layout = layout_of(
+            self._settings,
+            scheme,
+            kind,
+            math.prod(shape),
+            by_examples=by_examples,
+            noise=self._noise,
+        )
+        words = layout.encode(values).astype(np.int64, copy=False)
         contribution = contribute(
             scheme.encryptor(own_bytes(self._key(), f"{kind}-{PUBLIC}")),
             own_identity(self._context),
@@ -196,7 +229,3 @@ class EncryptedParty(Party):
                 ),
             }
         )
-
-
-def _signed(words: NDArray[np.integer]) -> NDArray[np.int64]:
-    return words.astype(np.int64, copy=False)

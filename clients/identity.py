@@ -7,6 +7,7 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message
 
 from fedtrade.errors import ConfigurationError, ProtocolError, SignatureError
+from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import PrivateAggregation
 from fedtrade.secure.agreement import check_agreed
 from fedtrade.secure.masked import IdentityKey
@@ -108,7 +109,9 @@ def read_identities(path: str) -> dict[int, bytes]:
         ) from error
 
 
-def read_run(message: Message, settings: PrivateAggregation) -> bytes:
+def read_run(
+    message: Message, settings: PrivateAggregation, noise: NoisyVectors | None = None
+) -> bytes:
     """The run that a greeting begins.
 
     Raises
@@ -130,7 +133,7 @@ def read_run(message: Message, settings: PrivateAggregation) -> bytes:
             f"the server speaks version {version!r} of private sums, and this participant version "
             f"{PROTOCOL_VERSION}: install the same fedtrade everywhere."
         )
-    check_agreed(settings, greeting.get(SETTINGS))
+    check_agreed(settings, greeting.get(SETTINGS), None if noise is None else noise.agreed())
     return run
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from flwr.app import ConfigRecord, Context, Message
+from numpy.typing import NDArray
 
 from clients.identity import own_identity, read_run
 from clients.key_roster import check_key_roster, listed_number
 from clients.party import Outgoing
 from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
+from fedtrade.privacy.participant import NoisyVectors, add_noise
 from fedtrade.secure import EncryptedAggregation
 from fedtrade.secure.encrypted import (
     KeyHolder,
@@ -18,7 +21,7 @@ from fedtrade.secure.encrypted import (
     Spares,
     verify_pad_key,
 )
-from fedtrade.secure.encrypted.channels import channels
+from fedtrade.secure.encrypted.channels import TRAINING, channels, layout_of, noise_on
 from fedtrade.secure.wire import (
     CHUNKS,
     DECRYPT,
@@ -66,9 +69,17 @@ class KeyHolderParty:
     context : Context
         Its state keeps the identity key, the members' public keys (also of pads), and the secret
         keys.
+    noise : NoisyVectors or None
+        What it adds to each sum that it opens, by its own settings.
     """
 
-    def __init__(self, settings: EncryptedAggregation, context: Context) -> None:
+    def __init__(
+        self,
+        settings: EncryptedAggregation,
+        context: Context,
+        noise: NoisyVectors | None = None,
+    ) -> None:
+        self._noise = noise
         self._settings = settings
         self._context = context
 
@@ -87,7 +98,7 @@ class KeyHolderParty:
                 "the server greets again in the middle of a run, whose keys are made: start the "
                 "run anew."
             )
-        run = read_run(message, self._settings)
+        run = read_run(message, self._settings, self._noise)
         public = own_identity(self._context).public_bytes
         greeting = ConfigRecord({IDENTITY: public})
         if self._settings.identities is not None:
@@ -123,7 +134,7 @@ class KeyHolderParty:
         self._context.state[KEY] = ConfigRecord({N_MEMBERS: n_members, HOLDER: number})
         made: dict[str, Any] = {}
         made_for: dict[str, KeyHolder] = {}
-        for kind, scheme in channels(self._settings, n_members).items():
+        for kind, scheme in channels(self._settings, n_members, self._noise).items():
             name = _state_name(scheme)
             if name not in made_for:
                 made_for[name] = self._holder(scheme)
@@ -139,7 +150,8 @@ class KeyHolderParty:
     def _open(self, asked: Mapping[str, Any]) -> Outgoing:
         if KEY not in self._context.state:
             raise ProtocolError("no keys were made in this run.")
-        schemes = channels(self._settings, _whole(self._context.state.config_records[KEY]))
+        n_members = _whole(self._context.state.config_records[KEY])
+        schemes = channels(self._settings, n_members, self._noise)
         wish = _read_wish(asked)
         if wish.kind not in schemes:
             raise ProtocolError(f"there are no sums of the kind {wish.kind[:64]!r}.")
@@ -150,6 +162,7 @@ class KeyHolderParty:
             words = holder.decrypt(
                 session, wish.size, wish.chunks, wish.contributors, kind=wish.kind
             )
+            self._add_noise(words, scheme, wish.kind)
             answer = Outgoing({WORDS: words}, records={DECRYPT: ConfigRecord({SESSION: session})})
         except FedtradeError as error:
             # Told, not raised: a turn that raises would leave the session unspent.
@@ -158,6 +171,16 @@ class KeyHolderParty:
         finally:
             self._context.state[_state_name(scheme)] = ConfigRecord({**holder.state})
         return answer
+
+    def _add_noise(self, words: NDArray[np.int64], scheme: Scheme, kind: str) -> None:
+        """Add what protects participants to an opened sum, in place, before anybody sees it."""
+        noise = noise_on(kind, self._noise)
+        if noise is None:
+            return
+        n_values = noise.n_values(words.size) if kind == TRAINING else words.size
+        layout = layout_of(self._settings, scheme, kind, n_values, noise=noise)
+        drawn = noise.update_noise(n_values) if kind == TRAINING else noise.sum_noise(n_values)
+        add_noise(words, layout, drawn)
 
     def _check_session(self, session: int) -> None:
         """Refuse a sum that was opened, of whatever kind: each has a number of its own.

@@ -16,8 +16,9 @@ from clients.identity import (
     read_round,
     read_run,
 )
-from clients.party import Outgoing, Party
+from clients.party import Outgoing, Party, clip_of
 from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
+from fedtrade.privacy.participant import NoisyVectors, add_noise, with_least_contributors
 from fedtrade.secure import MaskedAggregation
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.masked import MaskedClient
@@ -41,6 +42,7 @@ from fedtrade.secure.wire import (
     pack_roster,
     unpack_roster,
 )
+from fedtrade.wire import SUM as SUM_QUERY
 
 __all__ = ["MaskedParty"]
 
@@ -62,11 +64,21 @@ class MaskedParty(Party):
         the others' public keys, and the secrets of sums in progress.
     n_known : int
         Participants of the run as far as its own settings say; 0 if they do not.
+    noise : NoisyVectors or None
+        What noise is on sums, of which this participant adds its part.
     """
 
     def __init__(
-        self, number: int, settings: MaskedAggregation, context: Context, n_known: int = 0
+        self,
+        number: int,
+        settings: MaskedAggregation,
+        context: Context,
+        n_known: int = 0,
+        noise: NoisyVectors | None = None,
     ) -> None:
+        if noise is not None:  # a sum of fewer would have too little of it
+            settings = with_least_contributors(settings, n_known)
+        self._noise = noise
         self._n_known = n_known
         self._number = number
         self._settings = settings
@@ -79,7 +91,7 @@ class MaskedParty(Party):
                 "the server greets again in the middle of a run, and could put others in the place "
                 "of the participants: start the run anew."
             )
-        run = read_run(message, self._settings)
+        run = read_run(message, self._settings, self._noise)
         identity = own_identity(self._context)
         self._context.state[RUN] = ConfigRecord({RUN: run})
         if STATE in self._context.state:
@@ -118,13 +130,28 @@ class MaskedParty(Party):
     ) -> Outgoing:
         """Contribute the update, weighted and clipped, under masks."""
         n_members, by_examples = self._round(message)
+        if self._noise is not None:
+            return self._noisy_training(message, self._noise, update, n_members)
         layout = training_layout(self._settings, len(update), n_members, by_examples=by_examples)
         values = training_values(self._settings, update, n_examples, loss, by_examples=by_examples)
         return self._contribute(message, layout, values, update.shape)
 
+    def _noisy_training(
+        self, message: Message, noise: NoisyVectors, update: NDArray[np.float32], n_members: int
+    ) -> Outgoing:
+        layout = Layout(noise.update_segments(len(update)), n_members)
+        values = noise.update_values(update, clip_of(message))
+        drawn = noise.update_noise(len(update))
+        return self._contribute(message, layout, values, update.shape, drawn)
+
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute a part of a federated sum under masks."""
         n_members, _ = self._round(message)
+        if self._noise is not None and self._noise.covers_sums and kind_of(message) == SUM_QUERY:
+            layout = Layout(self._noise.sum_segments(values.size), n_members)
+            drawn = self._noise.sum_noise(values.size)
+            part = self._noise.sum_values(values)
+            return self._contribute(message, layout, part, values.shape, drawn)
         layout = sum_layout(self._settings, values.size, n_members)
         return self._contribute(message, layout, {SUM: values.ravel()}, values.shape)
 
@@ -151,11 +178,14 @@ class MaskedParty(Party):
         self,
         message: Message,
         layout: Layout,
-        values: Mapping[str, NDArray[np.float64]],
+        values: Mapping[str, NDArray[Any]],
         shape: tuple[int, ...],
+        noise: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> Outgoing:
         note_contribution(message, self._context)
         words = layout.encode(values)
+        if noise is not None:
+            add_noise(words, layout, noise)
         session, fields = _session(message.content.config_records[UPLOAD])
         client = self._client()
         is_training = kind_of(message) == MessageType.TRAIN

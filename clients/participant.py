@@ -11,6 +11,8 @@ from conf import resolve
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.market import Panel
+from fedtrade.privacy.participant import NoisyVectors
+from fedtrade.privacy.participant.run import noisy_vectors
 from fedtrade.settings import Settings
 from fedtrade.summed_scores import check_summed_scores
 from fedtrade.tasks import Sample, Task
@@ -61,6 +63,19 @@ class Participant:
     def task(self) -> Task:
         """What is learned."""
         return build_task(self._settings)
+
+    @cached_property
+    def noise(self) -> NoisyVectors | None:
+        """What protects it in what is added up; None if nothing does.
+
+        Raises
+        ------
+        ConfigurationError
+            As `fedtrade.privacy.participant.run.noisy_vectors`.
+        """
+        if self._settings.privacy.participant is None:
+            return None
+        return noisy_vectors(self._settings, self.task)
 
     @property
     def bars(self) -> NDArray[np.datetime64]:

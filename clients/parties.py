@@ -9,7 +9,11 @@ from clients.participant import Participant
 from clients.party import Party, PlainParty
 from conf import resolve
 from fedtrade.errors import ConfigurationError
+from fedtrade.holdings import build_task
+from fedtrade.privacy.participant import NoisyVectors
+from fedtrade.privacy.participant.run import noisy_vectors
 from fedtrade.secure import EncryptedAggregation, MaskedAggregation, PlainAggregation
+from fedtrade.settings import Settings
 
 __all__ = ["key_holder_of", "party_of"]
 
@@ -18,11 +22,13 @@ def party_of(participant: Participant, context: Context) -> Party:
     """Speak for a participant as its own settings want it, whatever the server asks for."""
     match participant.aggregation:
         case PlainAggregation():
-            return PlainParty()
+            return PlainParty(participant.noise)
         case MaskedAggregation() as settings:
-            return MaskedParty(participant.number, settings, context, participant.n_known)
+            return MaskedParty(
+                participant.number, settings, context, participant.n_known, participant.noise
+            )
         case EncryptedAggregation() as settings:
-            return EncryptedParty(participant.number, settings, context)
+            return EncryptedParty(participant.number, settings, context, participant.noise)
 
 
 def key_holder_of(context: Context) -> KeyHolderParty:
@@ -33,9 +39,17 @@ def key_holder_of(context: Context) -> KeyHolderParty:
     ConfigurationError
         If the settings know none.
     """
-    settings = resolve(str(context.run_config.get("settings", ""))).aggregation
+    whole = resolve(str(context.run_config.get("settings", "")))
+    settings = whole.aggregation
     if not isinstance(settings, EncryptedAggregation):
         raise ConfigurationError(
             f"the node is a key holder, and aggregation={settings.mode} has none."
         )
-    return KeyHolderParty(settings, context)
+    return KeyHolderParty(settings, context, _noise(whole))
+
+
+def _noise(settings: Settings) -> NoisyVectors | None:
+    """What a key holder adds to sums by its own settings; only for that it knows the task."""
+    if settings.privacy.participant is None:
+        return None
+    return noisy_vectors(settings, build_task(settings))

@@ -1,5 +1,6 @@
 """A participant's side of a trust mode: how what it computed leaves it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,10 +10,14 @@ from flwr.app import ConfigRecord, Message
 from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError
+from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure.wire import ROUND
-from fedtrade.wire import LOSS, N_EXAMPLES, UPDATE
+from fedtrade.wire import CLIP, CONFIG, LOSS, N_EXAMPLES, UPDATE
 
-__all__ = ["Outgoing", "Party", "PlainParty"]
+__all__ = ["Outgoing", "Party", "PlainParty", "clip_by_norm", "clip_of"]
+
+MARGIN = 1e-3
+"""An update that was longer than the clip stays so by this much, and the server can tell."""
 
 
 class Outgoing(NamedTuple):
@@ -46,19 +51,58 @@ class Party(ABC):
 
 
 class PlainParty(Party):
-    """Everything leaves as it is."""
+    """Everything leaves as it is.
+
+    Parameters
+    ----------
+    noise : NoisyVectors or None
+        What the server adds to sums; updates are clipped for it, and tell no loss or number of
+        examples.
+    """
+
+    def __init__(self, noise: NoisyVectors | None = None) -> None:
+        self._noise = noise
 
     def training(
         self, message: Message, update: NDArray[np.float32], n_examples: int, loss: float
     ) -> Outgoing:
         """The update with its number of examples and loss."""
         _refuse_round(message)
-        return Outgoing({UPDATE: update}, {N_EXAMPLES: n_examples, LOSS: loss})
+        if self._noise is None:
+            return Outgoing({UPDATE: update}, {N_EXAMPLES: n_examples, LOSS: loss})
+        clipped = clip_by_norm(update, (1.0 + MARGIN) * clip_of(message))
+        return Outgoing({UPDATE: clipped}, {N_EXAMPLES: 1, LOSS: 0.0})
 
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """The part."""
         _refuse_round(message)
         return Outgoing({"sum": values})
+
+
+def clip_of(message: Message) -> float:
+    """The clip that the server names for updates of this round.
+
+    It is in the units of both the updates and the noise, so that no choice of it tells more.
+
+    Raises
+    ------
+    ProtocolError
+        If it names none.
+    """
+    clip = message.content.config_records.get(CONFIG, ConfigRecord()).get(CLIP)
+    if not isinstance(clip, float) or not (math.isfinite(clip) and clip > 0.0):
+        raise ProtocolError(
+            f"the server names the clip {clip!r}, and this participant's settings want noise on "
+            "sums of clipped updates (privacy.participant): give all the same settings."
+        )
+    return clip
+
+
+def clip_by_norm(update: NDArray[np.float32], clip: float) -> NDArray[np.float32]:
+    """The update, scaled down to a Euclidean norm of `clip` if it is longer."""
+    wanted = np.nan_to_num(update.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    norm = float(np.linalg.norm(wanted))
+    return (wanted * min(1.0, clip / norm) if norm > 0.0 else wanted).astype(np.float32)
 
 
 def _refuse_round(message: Message) -> None:

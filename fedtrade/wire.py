@@ -12,6 +12,8 @@ If local training is to be corrected, `config` has `proximal` and `arrays` has `
 server's control variate; a reply's `update` then carries the participant's own behind it. After
 an interruption, `variate-at` is the vector at which participants took theirs last.
 
+With noise on what is added up, `config` has the `clip` of an update's norm.
+
 Replies carry `arrays` and `metrics`; those of an evaluation name the `arms` in their `config`, also
 where scores are only added up. Who the participant is follows from the node, never from the reply.
 """
@@ -31,6 +33,7 @@ __all__ = [
     "ARMS",
     "ARRAYS",
     "CALENDAR",
+    "CLIP",
     "CONFIG",
     "DESCRIBE",
     "KEY_HOLDER",
@@ -82,6 +85,7 @@ VECTOR = "vector"
 UPDATE = "update"
 N_EXAMPLES = "num-examples"
 LOSS = "loss"
+CLIP = "clip"
 PROXIMAL = "proximal"
 VARIATE = "variate"
 VARIATE_AT = "variate-at"

@@ -129,6 +129,9 @@ class EpisodeRunner:
                 raise FedtradeError(
                     f"no participant can take part: {summed.problem}{self._first_refusal()}"
                 )
+            noise = self.strategy.trust_mode.noise
+            if noise is not None and noise.covers_sums:
+                noise.check_sum(name, summed.total.size, len(nodes))
             outcome.shared[name] = finished_sum(self.task, name, summed.total)
 
     def _train(

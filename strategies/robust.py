@@ -29,9 +29,10 @@ from fedtrade.components import as_component, build
 from fedtrade.corrections import ClientCorrection, next_variate, variate_scale
 from fedtrade.errors import ConfigurationError
 from fedtrade.optimisers import OptimiserState, ServerOptimiser, fed_avg
+from fedtrade.privacy.participant import next_clip
 from fedtrade.robust import Aggregation, Rule, RuleState
 from fedtrade.robust.screening import capped_weights, trimmed_average
-from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, VECTOR, split_prefix
+from fedtrade.wire import ARRAYS, CLIP, CONFIG, PROXIMAL, VARIATE, VARIATE_AT, VECTOR, split_prefix
 from strategies.replies import LocalResult, refused
 from strategies.round_rule import UserFunction, round_rule
 from strategies.round_strategy import RoundReport, RoundStrategy
@@ -68,6 +69,7 @@ class _Memory:
     rule: RuleState | None = None
     optimiser: OptimiserState | None = None
     variate: NDArray[np.float32] | None = None
+    clip: float | None = None
 
 
 class RobustAggregation(RoundStrategy):
@@ -174,6 +176,8 @@ class RobustAggregation(RoundStrategy):
             arrays[f"optimiser/{name}"] = values
         if memory.variate is not None:
             arrays[VARIATE] = memory.variate
+        if memory.clip is not None:
+            arrays[CLIP] = np.array([memory.clip])
         if self.client_correction.uses_variates and self._round is not None:
             arrays[VARIATE_AT] = self._round.vector
         return arrays
@@ -182,7 +186,10 @@ class RobustAggregation(RoundStrategy):
         """Remember what `state_arrays` gave; of an empty mapping, begin anew."""
         rule, optimiser = split_prefix(arrays, "rule/"), split_prefix(arrays, "optimiser/")
         self._memory = _Memory(
-            RuleState.from_arrays(rule) if rule else None, optimiser or None, arrays.get(VARIATE)
+            RuleState.from_arrays(rule) if rule else None,
+            optimiser or None,
+            arrays.get(VARIATE),
+            float(arrays[CLIP][0]) if CLIP in arrays else None,
         )
         self._round, self._variate_at = None, arrays.get(VARIATE_AT)
 
@@ -197,6 +204,7 @@ class RobustAggregation(RoundStrategy):
             Naming the numbers.
         """
         n_asked = self._n_chosen(n_nodes)
+        self._check_noise()
         if not self.trust_mode.shows_each and getattr(self._rule, "uses_history", False):
             raise ConfigurationError(
                 f"strategy.rule={self._rule.name} remembers each participant's updates, and "
@@ -216,6 +224,37 @@ class RobustAggregation(RoundStrategy):
             raise ConfigurationError(
                 f"strategy.least_replies={self._least_replies} cannot be reached: {n_asked} of "
                 f"{n_nodes} participants are asked in a round."
+            )
+
+    def _check_noise(self) -> None:
+        """Refuse what noise on a sum of updates does not go with.
+
+        Raises
+        ------
+        ConfigurationError
+        """
+        if self.trust_mode.noise is None:
+            return
+        wrong = (
+            (self._rule.name != "mean", f"strategy.rule={self._rule.name}", "strategy.rule=mean"),
+            (self._weights_by != "equal", "strategy.weights=examples", "strategy.weights=equal"),
+            (
+                self.client_correction.uses_variates,
+                "control variates of strategy.client_correction",
+                "strategy=federated_averaging",
+            ),
+            (
+                bool(self._byzantine_share or self._n_byzantine),
+                "strategy.byzantine_share (or n_byzantine)",
+                "strategy.byzantine_share=0",
+            ),
+        )
+        if found := [(what, remedy) for is_wrong, what, remedy in wrong if is_wrong]:
+            whats, remedies = zip(*found, strict=True)
+            raise ConfigurationError(
+                f"{' and '.join(whats)} cannot go with privacy.participant, under which one sum of "
+                "clipped updates with noise is all that is seen of a round, and everybody counts "
+                f"alike: set {' '.join(remedies)}."
             )
 
     def n_needed(self, n_nodes: int) -> tuple[int, int]:
@@ -247,9 +286,12 @@ class RobustAggregation(RoundStrategy):
             max_norm_ratio=self._max_norm_ratio,
             ttl_s=self.reply_timeout_s,
             draw=(self._seed, number, server_round),
+            clip=self._clip(),
         )
         self._round = _Round(number, server_round, vector, request, len(eligible), grid)
         config["server-round"] = server_round
+        if request.clip is not None:
+            config[CLIP] = request.clip
         if self.client_correction.proximal:
             config[PROXIMAL] = self.client_correction.proximal
         if self.client_correction.uses_variates:
@@ -288,6 +330,21 @@ class RobustAggregation(RoundStrategy):
     def _most_liar_rows(self) -> int:
         n_asked = len(self._asked().asked)
         return self.trust_mode.n_liar_rows(self._n_liars(n_asked), n_asked)
+
+    def _clip(self) -> float | None:
+        """Largest norm of an update, if there is noise on their sum."""
+        noise = self.trust_mode.noise
+        if noise is None:
+            return None
+        return noise.plan.level.clip if self._memory.clip is None else self._memory.clip
+
+    def _next_clip(self, share_within: float | None) -> float | None:
+        """The clip of the next round, if it follows the updates' norms."""
+        clip, noise = self._clip(), self.trust_mode.noise
+        if noise is None or clip is None or share_within is None:
+            return None
+        assert noise.plan.level.adaptive is not None  # nobody asked for the share otherwise
+        return next_clip(clip, share_within, noise.plan.level.adaptive)
 
     def _variate(self, n_params: int) -> NDArray[np.float32]:
         known = self._memory.variate
@@ -328,7 +385,7 @@ class RobustAggregation(RoundStrategy):
             vector = asked.vector + step
         if not all(np.isfinite(values).all() for values in (vector, aggregation.update)):
             return self._skip(found, "the aggregate is not finite")
-        self._memory = memory
+        self._memory = replace(memory, clip=self._next_clip(found.share_within))
         loss = self._loss(rows)
         norm = float(np.linalg.norm(step.astype(np.float64)))
         shares = {

@@ -21,7 +21,12 @@ from fedtrade.holdings import Holdings, build_task
 from fedtrade.market.bar_time import usual_bar
 from fedtrade.nodes.process import tether
 from fedtrade.outcome import EpisodeOutcome, RoundLog
+<<<<<<< HEAD
 from fedtrade.privacy.record_statement import with_record_level
+=======
+from fedtrade.privacy.participant.run import noisy_vectors
+from fedtrade.privacy.participant.statement import with_noise
+>>>>>>> 60a728d (Add noise to sums so that a run tells little of any one participant)
 from fedtrade.report import Progress
 from fedtrade.report.assemble import assemble
 from fedtrade.report.outputs import remove_outputs, write_outputs
@@ -74,7 +79,10 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
     status.task = task.name
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
     out, federation = Path(settings.out), settings.federation
-    mode = strategy.trust_mode = trust_mode(settings.aggregation, federation.n_participants or 0)
+    noise = noisy_vectors(settings, task)
+    mode = strategy.trust_mode = trust_mode(
+        settings.aggregation, federation.n_participants or 0, noise
+    )
     mode.next_is_training = not task.sums
     check_data(settings)
     check_ahead(settings)
@@ -82,8 +90,9 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
     check_joined(strategy, settings, task, members)
     members = mode.join(grid, members, federation.reply_timeout_s)
     status.joined(members)
+    statement = mode.statement(len(members.participants))
     statement = with_scores(
-        mode.statement(len(members.participants)),
+        statement if noise is None else with_noise(statement, noise),
         summed=settings.scores == SUMMED,
         shows_path=settings.evaluation.show_path,
     )

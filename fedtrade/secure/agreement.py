@@ -6,7 +6,8 @@ compares them with its own.
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.secure.settings import PrivateAggregation
@@ -16,16 +17,28 @@ __all__ = ["agreed_settings", "check_agreed"]
 OWN = {"identities"}
 """A path, which is each party's own."""
 
+NOISE: Final = "privacy.participant"
+"""The entry for the noise on sums, which is no setting of the trust mode."""
+
 MOST_CHARACTERS = 10_000
-LONGEST = 60
+LONGEST = 240
 
 
-def agreed_settings(settings: PrivateAggregation) -> str:
-    """What a party tells the others of its settings, as JSON."""
-    return json.dumps(settings.model_dump(mode="json", exclude=OWN), sort_keys=True)
+def agreed_settings(settings: PrivateAggregation, noise: Mapping[str, Any] | None = None) -> str:
+    """What a party tells the others of its settings, as JSON.
+
+    Parameters
+    ----------
+    noise : mapping or None
+        Plain values that say what noise is on the sums; None if there is none.
+    """
+    values = settings.model_dump(mode="json", exclude=OWN)
+    return json.dumps(values if noise is None else {**values, NOISE: noise}, sort_keys=True)
 
 
-def check_agreed(own: PrivateAggregation, told: object) -> None:
+def check_agreed(
+    own: PrivateAggregation, told: object, noise: Mapping[str, Any] | None = None
+) -> None:
     """Compare what the server tells with one's own settings.
 
     Raises
@@ -35,17 +48,21 @@ def check_agreed(own: PrivateAggregation, told: object) -> None:
     ConfigurationError
         If they differ; it names the settings, and both values of each.
     """
-    theirs, mine = _read(told), _read(agreed_settings(own))
+    theirs, mine = _read(told), _read(agreed_settings(own, noise))
     differing = [
-        f"aggregation.{name}={_shown(mine, name)} here and {_shown(theirs, name)} at the server"
+        f"{_key(name)}={_shown(mine, name)} here and {_shown(theirs, name)} at the server"
         for name in sorted({*mine, *theirs})
         if mine.get(name) != theirs.get(name) or (name in mine) != (name in theirs)
     ]
     if differing:
         raise ConfigurationError(
-            f"the settings of private sums differ: {'; '.join(differing)[:400]}. Give all parties "
+            f"the settings of private sums differ: {'; '.join(differing)[:600]}. Give all parties "
             "the same."
         )
+
+
+def _key(name: str) -> str:
+    return name if name == NOISE else f"aggregation.{name}"
 
 
 def _read(told: object) -> dict[str, Any]:

@@ -19,9 +19,13 @@ from fedtrade.secure.settings import (
 )
 
 __all__ = [
+    "DIFFERENCING",
     "KEY_HOLDER",
+    "NO_NOISE",
     "PARTICIPANTS",
     "SERVER",
+    "SUM_OF_UPDATES",
+    "TOTAL_OF_SUM",
     "Learned",
     "Parameter",
     "PrivacyStatement",
@@ -37,6 +41,8 @@ KEY_HOLDER: Final = "key holder"
 
 CALENDAR: Final = "the bars that each participant holds, and how many assets"
 GLOBAL: Final = "the global model of each round and the totals of the federated sums"
+SUM_OF_UPDATES: Final = "the sum of the updates of"
+TOTAL_OF_SUM: Final = "the total of each federated sum"
 IN_THE_CLEAR: Final = (
     "Messages are readable on the way unless the connections are encrypted, as with TLS."
 )
@@ -51,8 +57,8 @@ UNCHECKED: Final = (
 DIFFERENCING: Final = (
     "Two sums of the same data that differ by one participant show its part to whoever sees both. "
     "Nobody adds to a round or sum twice in a run, but a server that lies can send the same model "
-    "as if it were the next round's, and leave somebody out: only noise, of which there is none "
-    "yet, prevents that. Besides, parts of federated sums hardly change from "
+    "as if it were the next round's, and leave somebody out: only noise (privacy.participant), of "
+    "which there is none here, prevents that. Besides, parts of federated sums hardly change from "
     "one episode, or one run, to the next: what a participant adds that is missing in one of them "
     "can be read off the others."
 )
@@ -294,10 +300,10 @@ def _sums_learned(party: str, where: str, how: str = "") -> Iterable[Learned]:
     added = f", {how}" if how else ""
     yield Learned(
         party,
-        f"the sum of the updates of {where} in each round, of their weights and of their losses, "
+        f"{SUM_OF_UPDATES} {where} in each round, of their weights and of their losses, "
         f"and how many of them had to clip{added}",
     )
-    yield Learned(party, f"the total of each federated sum of all participants{added}")
+    yield Learned(party, f"{TOTAL_OF_SUM} of all participants{added}")
 
 
 def _masked_collusions(settings: MaskedAggregation, parameters: GraphParameters) -> Iterable[str]:

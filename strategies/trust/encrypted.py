@@ -25,6 +25,7 @@ from fedtrade.errors import (
     SecureAggregationError,
     ThresholdError,
 )
+from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import EncryptedAggregation
 from fedtrade.secure.encrypted import (
     CiphertextSum,
@@ -38,9 +39,8 @@ from fedtrade.secure.encrypted import (
     verify_key,
     verify_pad_key,
 )
-from fedtrade.secure.encrypted.channels import SUMS, TRAINING, channels
+from fedtrade.secure.encrypted.channels import SCORES, SUMS, TRAINING, channels, layout_of
 from fedtrade.secure.layout import Layout
-from fedtrade.secure.payload import sum_layout, training_layout
 from fedtrade.secure.statement import PrivacyStatement, encrypted_statement
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
@@ -67,7 +67,7 @@ from fedtrade.secure.wire import (
     pack_pads,
     pack_roster,
 )
-from fedtrade.wire import ARRAYS, SECURE
+from fedtrade.wire import ARRAYS, SECURE, SUM
 from strategies.exchange import Answer, array_record, gather
 from strategies.membership import Membership
 from strategies.replies import Refusal, plain_reason, printable, read_arms, read_arrays
@@ -107,33 +107,27 @@ class Encrypted(PrivateMode):
     Parameters
     ----------
     settings : EncryptedAggregation
+    noise : NoisyVectors or None
+        What the key holder adds to sums.
     """
 
     name = "encrypted"
 
-    def __init__(self, settings: EncryptedAggregation) -> None:
-        super().__init__(settings, EncryptedSums(settings))
+    def __init__(self, settings: EncryptedAggregation, noise: NoisyVectors | None = None) -> None:
+        super().__init__(settings, EncryptedSums(settings), noise)
         self._encrypted = settings
 
     def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
         """Also whether a scheme holds the sums of so many."""
         super().check(rule, n_asked, n_liars, n_participants)
-        channels(self._encrypted, n_participants)
+        channels(self._encrypted, n_participants, self.noise)
         if self._encrypted.scheme == "paillier":
             log(WARNING, SLOW_PAILLIER)
 
     def check_values(self, n_participants: int, *, by_examples: bool) -> None:
         """Whether the schemes' rings hold sums of so many."""
-        schemes = channels(self._encrypted, n_participants)
-        sums, training = schemes[SUMS], schemes[TRAINING]
-        sum_layout(self._encrypted, 1, sums.layout_members, modulus=sums.modulus)
-        training_layout(
-            self._encrypted,
-            1,
-            training.layout_members,
-            by_examples=by_examples,
-            modulus=training.modulus,
-        )
+        for kind, scheme in channels(self._encrypted, n_participants, self.noise).items():
+            layout_of(self._encrypted, scheme, kind, 1, by_examples=by_examples, noise=self.noise)
 
     def statement(self, n_participants: int) -> PrivacyStatement:
         """With the schemes that hold the sums of so many."""
@@ -166,7 +160,7 @@ class EncryptedSums(PrivateSums):
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """The run's name, and the settings that all must have."""
-        return greeting(self._run, self._settings)
+        return greeting(self._run, self._settings, self.noise)
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Let the key holder make keys, and give the public ones to all members.
@@ -189,7 +183,7 @@ class EncryptedSums(PrivateSums):
                 "whoever holds the key could read its fellows' updates with the server's help."
             )
         n_members = self._n_members = len(self._numbers)
-        self._schemes = channels(self._settings, n_members)
+        self._schemes = channels(self._settings, n_members, self.noise)
         roster = ConfigRecord({**pack_roster(self._roster)})
         pads = pack_pads({k: self._pads[k] for k in self._numbers.values()})
         wanted = ConfigRecord({N_MEMBERS: n_members, HOLDER: number, **pads})
@@ -294,16 +288,23 @@ class EncryptedSums(PrivateSums):
                 refusals[node] = Refusal(node, NOT_IN_TIME)
         return uploads, list(refusals.values())
 
-    def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
+    def layout(self, n_values: int, asked: Asked) -> Layout:
         """Of the ring of the scheme that adds this kind of vector."""
-        self._kind = SUMS if by_examples is None else TRAINING
-        scheme = self._schemes[self._kind]
-        n, modulus = scheme.layout_members, scheme.modulus
-        if by_examples is None:
-            return sum_layout(self._settings, n_values, n, modulus=modulus)
-        return training_layout(
-            self._settings, n_values, n, by_examples=by_examples, modulus=modulus
+        self._kind = self._kind_of(asked)
+        return layout_of(
+            self._settings,
+            self._schemes[self._kind],
+            self._kind,
+            n_values,
+            by_examples=asked.by_examples,
+            noise=self.noise,
         )
+
+    def _kind_of(self, asked: Asked) -> str:
+        """Of sum; see `channels`."""
+        if asked.is_training:
+            return TRAINING
+        return SUMS if self.noise is None or asked.message_type == SUM else SCORES
 
     def decode(
         self, layout: Layout, total: NDArray[Any], n_members: int
@@ -352,8 +353,7 @@ class EncryptedSums(PrivateSums):
                 raise ProtocolError(
                     f"its part has the shape {shape}, and {MOST_KINDS} others came before"
                 )
-            by_examples = asked.by_examples if asked.is_training else None
-            size = self.layout(math.prod(shape), by_examples=by_examples).size
+            size = self.layout(math.prod(shape), asked).size
             scheme, key = self._schemes[self._kind], self._keys[self._kind]
             growing = CiphertextSum(scheme, key, size, spares=SPARES)
         try:

@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError, ReplayError, SecureAggregationError, ThresholdError
+from fedtrade.privacy.participant import NoisyVectors, with_least_contributors
 from fedtrade.secure import MaskedAggregation
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.masked import CohortSum, MaskedServer
@@ -77,12 +78,21 @@ class Masked(PrivateMode):
     settings : MaskedAggregation
     n_known : int
         Participants of the run, present or not, as all of them know.
+    noise : NoisyVectors or None
+        A part of which each participant adds.
     """
 
     name = "masked"
 
-    def __init__(self, settings: MaskedAggregation, n_known: int = 0) -> None:
-        super().__init__(settings, MaskedSums(settings, n_known))
+    def __init__(
+        self,
+        settings: MaskedAggregation,
+        n_known: int = 0,
+        noise: NoisyVectors | None = None,
+    ) -> None:
+        if noise is not None:
+            settings = with_least_contributors(settings, n_known)
+        super().__init__(settings, MaskedSums(settings, n_known), noise)
         self._masked = settings
         self._n_known = n_known
 
@@ -108,7 +118,12 @@ class Masked(PrivateMode):
     def check_values(self, n_participants: int, *, by_examples: bool) -> None:
         """Whether sums of so many cannot wrap around."""
         sum_layout(self._masked, 1, n_participants)
-        training_layout(self._masked, 1, n_participants, by_examples=by_examples)
+        if self.noise is None:
+            training_layout(self._masked, 1, n_participants, by_examples=by_examples)
+            return
+        Layout(self.noise.update_segments(1), n_participants)
+        if self.noise.covers_sums:
+            Layout(self.noise.sum_segments(1), n_participants)
 
     def statement(self, n_participants: int) -> PrivacyStatement:
         """With the graph of masks among so many."""
@@ -154,7 +169,9 @@ class MaskedSums(PrivateSums):
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """The run's name, and what the first sum begins with."""
-        return greeting(self._run, self._settings) | {PLEDGE: ConfigRecord({SESSION: 0})}
+        return greeting(self._run, self._settings, self.noise) | {
+            PLEDGE: ConfigRecord({SESSION: 0})
+        }
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Take the participants' public keys and set up the first sum."""
@@ -249,12 +266,18 @@ class MaskedSums(PrivateSums):
                 refusals[node] = Refusal(node, reason)
         return uploads, list(refusals.values())
 
-    def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
+    def layout(self, n_values: int, asked: Asked) -> Layout:
         """Of at most as many members as have set up the sum."""
         n_members = max(1, len(self._server.members(self._session)))
-        if by_examples is None:
-            return sum_layout(self._settings, n_values, n_members)
-        return training_layout(self._settings, n_values, n_members, by_examples=by_examples)
+        noise = asked.noise(self.noise)
+        if asked.is_training:
+            if noise is not None:
+                return Layout(noise.update_segments(n_values), n_members)
+            by_examples = asked.by_examples
+            return training_layout(self._settings, n_values, n_members, by_examples=by_examples)
+        if noise is not None:
+            return Layout(noise.sum_segments(n_values), n_members)
+        return sum_layout(self._settings, n_values, n_members)
 
     def open(
         self, grid: Grid, uploads: Mapping[int, Upload], layout: Layout, ttl_s: float | None

@@ -16,6 +16,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
+from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure.statement import PrivacyStatement
 from fedtrade.wire import SUM
 from strategies.membership import Membership
@@ -44,6 +45,8 @@ class TrainingRequest:
         Time to live of the messages, and the time to wait for further ones.
     draw : tuple of int
         Seed of whatever the server may draw by itself.
+    clip : float or None
+        Largest norm of an update, if there is noise on their sum.
     """
 
     nodes: tuple[int, ...]
@@ -54,6 +57,7 @@ class TrainingRequest:
     max_norm_ratio: float
     ttl_s: float | None
     draw: tuple[int, ...] = (0,)
+    clip: float | None = None
 
     @property
     def n_values(self) -> int:
@@ -73,7 +77,7 @@ class Row(NamedTuple):
     n_examples : float
         Of all of them, as they say; their number if they count alike.
     loss : float
-        Their mean.
+        Their mean; NaN if nobody says.
     """
 
     nodes: tuple[int, ...]
@@ -93,12 +97,15 @@ class Rows(NamedTuple):
         Nodes of those asked that answered, though nothing that can be used.
     problem : str
         Why there are no rows, or fewer than there should be; empty if nothing is wrong.
+    share_within : float or None
+        Of the updates whose norm was within the clip, with noise, where it is asked for.
     """
 
     rows: list[Row]
     refusals: list[Refusal]
     n_broken: int = 0
     problem: str = ""
+    share_within: float | None = None
 
     @property
     def n_replies(self) -> int:
@@ -138,11 +145,14 @@ class TrustMode(ABC):
     next_is_training : bool or None
         What is asked for after the present sum or round, as far as is known: what is set up ahead
         may depend on it. None: the same again.
+    noise : NoisyVectors or None
+        What protects participants in what is added up; None if nothing does.
     """
 
     name: str
     shows_each: bool
     next_is_training: bool | None = None
+    noise: NoisyVectors | None = None
 
     # --- what a rule sees -----------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ from fedtrade.secure import PlainAggregation
 from fedtrade.secure.masked.graph import cohorts, permutation
 from fedtrade.secure.statement import PrivacyStatement, plain_statement
 from fedtrade.wire import SUM
-from strategies.answers import read_sums
+from strategies.answers import Parts, read_sums
 from strategies.exchange import ask
 from strategies.replies import LocalResult
 from strategies.round_rule import RoundRule
-from strategies.screening import screen
+from strategies.screening import Screened, screen
 from strategies.trust.grouping import check_groups, n_liars_rounded_up
 from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
 
@@ -71,7 +71,11 @@ class Plain(TrustMode):
         self, grid: Grid, replies: Iterable[Message], request: TrainingRequest
     ) -> Rows:
         """Screen the replies."""
-        results, refusals, n_broken = screen(
+        results, refusals, n_broken = self._screened(replies, request)
+        return Rows(self.rows(results, request), refusals, n_broken)
+
+    def _screened(self, replies: Iterable[Message], request: TrainingRequest) -> Screened:
+        return screen(
             replies,
             asked=request.nodes,
             group_id=request.group_id,
@@ -79,7 +83,6 @@ class Plain(TrustMode):
             n_parts=request.n_parts,
             max_norm_ratio=request.max_norm_ratio,
         )
-        return Rows(self.rows(results, request), refusals, n_broken)
 
     def rows(self, results: Sequence[LocalResult], request: TrainingRequest) -> list[Row]:
         """What a rule sees of usable replies."""
@@ -102,7 +105,11 @@ class Plain(TrustMode):
         refusals += parts.refusals
         if not parts.values:
             return Summed(None, refusals, refusals[0].reason if refusals else "nobody is there")
-        return Summed(np.sum(parts.values, axis=0), refusals, arms=parts.arms)
+        return Summed(self._total(parts, message_type), refusals, arms=parts.arms)
+
+    def _total(self, parts: Parts, message_type: str) -> NDArray[np.float64]:
+        total: NDArray[np.float64] = np.sum(parts.values, axis=0)
+        return total
 
 
 def _means(results: Sequence[LocalResult], group_size: int, request: TrainingRequest) -> list[Row]:

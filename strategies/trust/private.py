@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedtrade.errors import ConfigurationError, ProtocolError, RangeError
+from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import PrivateAggregation
 from fedtrade.secure.agreement import agreed_settings
 from fedtrade.secure.layout import Layout
@@ -46,6 +47,7 @@ __all__ = [
     "Upload",
     "greeting",
     "lost",
+    "noisy_row",
     "read_identity",
     "read_round",
 ]
@@ -127,6 +129,13 @@ class Asked:
         """Whether updates are asked for, or else parts of a federated sum."""
         return self.message_type == MessageType.TRAIN
 
+    def noise(self, noise: NoisyVectors | None) -> NoisyVectors | None:
+        """The noise, if it is on this sum."""
+        is_covered = noise is not None and (
+            self.is_training or (self.message_type == SUM and noise.covers_sums)
+        )
+        return noise if is_covered else None
+
 
 class PrivateSums(ABC):
     """The exchanges that turn contributions into totals of which nobody sees the parts.
@@ -135,12 +144,13 @@ class PrivateSums(ABC):
     ----------
     has_groups : bool
         Whether there are several totals, some of which can be lost while others are not.
-    next_is_training : bool or None
+    next_is_training, noise
         See `TrustMode`.
     """
 
     has_groups: bool = False
     next_is_training: bool | None = None
+    noise: NoisyVectors | None = None
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """See `TrustMode.greeting`."""
@@ -161,8 +171,8 @@ class PrivateSums(ABC):
         """Contributions by node, and those who sent none that can be used."""
 
     @abstractmethod
-    def layout(self, n_values: int, *, by_examples: bool | None) -> Layout:
-        """Of the present sum: of `n_values` entries, or of a round of training by examples."""
+    def layout(self, n_values: int, asked: Asked) -> Layout:
+        """Of a sum with parts of `n_values` entries."""
 
     def decode(
         self, layout: Layout, total: NDArray[Any], n_members: int
@@ -190,13 +200,20 @@ class PrivateMode(TrustMode):
     ----------
     settings : PrivateAggregation
     sums : PrivateSums
+    noise : NoisyVectors or None
     """
 
     shows_each = False
 
-    def __init__(self, settings: PrivateAggregation, sums: PrivateSums) -> None:
+    def __init__(
+        self,
+        settings: PrivateAggregation,
+        sums: PrivateSums,
+        noise: NoisyVectors | None = None,
+    ) -> None:
         self.settings = settings
         self.sums = sums
+        self.noise = sums.noise = noise
 
     @property
     def next_is_training(self) -> bool | None:
@@ -252,27 +269,45 @@ class PrivateMode(TrustMode):
         self, grid: Grid, replies: Iterable[Message], request: TrainingRequest
     ) -> Rows:
         """Open the sum of the round, or those of its groups."""
-        uploads, refusals = self.sums.read(replies, _training(request))
-        layout = self.sums.layout(request.n_values, by_examples=request.by_examples)
+        asked = _training(request)
+        uploads, refusals = self.sums.read(replies, asked)
+        layout = self.sums.layout(request.n_values, asked)
         wanted = (request.n_values,)
         opened = self._open_fitting(grid, uploads, wanted, layout, request.ttl_s, refusals)
         rows, refusals, problem = [], list(opened.refusals), opened.problem
-        n_spoilt = opened.n_spoilt
+        n_spoilt, share_within = opened.n_spoilt, None
         for nodes, total in opened.totals:
             try:
-                mean = training_mean(self.sums.decode(layout, total, len(nodes)))
-                if mean is not None:
-                    self._check_mean(mean)
+                found = self.sums.decode(layout, total, len(nodes))
+                row: Row | None
+                if self.noise is not None:
+                    row, share_within = noisy_row(self.noise, nodes, found, request)
+                else:
+                    row = self._row(nodes, found)
             except RangeError as error:  # nobody can say who of them lied
                 problem = problem or str(error)
                 n_spoilt += 1
                 refusals += lost(nodes, error) if self.sums.has_groups else []
                 continue
-            if mean is None:
+            if row is None:
                 problem = problem or "nobody has an example to learn from"
             else:
-                rows.append(Row(nodes, mean.update, mean.weight, mean.loss))
-        return Rows(rows, refusals, n_spoilt, problem)
+                rows.append(row)
+        return Rows(rows, refusals, n_spoilt, problem, share_within)
+
+    def _row(self, nodes: tuple[int, ...], total: Mapping[str, NDArray[np.float64]]) -> Row | None:
+        """The weighted mean of those in a sum; None if nobody has a weight.
+
+        Raises
+        ------
+        RangeError
+            If no honest members make such a mean.
+        """
+        mean = training_mean(total)
+        if mean is None:
+            return None
+        self._check_mean(mean)
+        return Row(nodes, mean.update, mean.weight, mean.loss)
 
     def add_up(
         self,
@@ -304,7 +339,7 @@ class PrivateMode(TrustMode):
         uploads, refusals = self.sums.read(replies, asked)
         kinds = Counter((upload.shape, upload.arms) for upload in uploads.values())
         shape, arms = kinds.most_common(1)[0][0] if kinds else ((1,), ())
-        layout = self.sums.layout(int(np.prod(shape)), by_examples=None)
+        layout = self.sums.layout(int(np.prod(shape)), asked)
         others = {node for node, upload in uploads.items() if upload.arms != arms}
         refusals += [Refusal(node, OTHER_ARMS) for node in sorted(others)]
         uploads = {node: upload for node, upload in uploads.items() if node not in others}
@@ -313,10 +348,13 @@ class PrivateMode(TrustMode):
         parts = []
         for members, total in opened.totals:
             try:
-                parts.append(self.sums.decode(layout, total, len(members))[SUM_SEGMENT])
+                found = self.sums.decode(layout, total, len(members))
             except RangeError as error:  # nobody can say who of them lied
                 problem = problem or str(error)
                 refusals += lost(members, error) if self.sums.has_groups else []
+                continue
+            noise = asked.noise(self.noise)
+            parts.append(found[SUM_SEGMENT] if noise is None else noise.total(found))
         if not parts:
             reasons = [problem, *(refusal.reason for refusal in refusals), "nobody is there"]
             return Summed(None, refusals, next(filter(None, reasons)))
@@ -376,9 +414,24 @@ def _training(request: TrainingRequest) -> Asked:
     )
 
 
-def greeting(run: bytes, settings: PrivateAggregation) -> dict[str, ConfigRecord]:
+def noisy_row(
+    noise: NoisyVectors,
+    nodes: tuple[int, ...],
+    total: Mapping[str, NDArray[Any]],
+    request: TrainingRequest,
+) -> tuple[Row, float | None]:
+    """The mean that follows from a total with noise, and the share of updates within the clip."""
+    if request.clip is None:
+        raise RuntimeError("the strategy names no clip, and there is noise in the size of one.")
+    mean = noise.mean(total, len(nodes), request.clip)
+    return Row(nodes, mean.update, float(len(nodes)), float("nan")), mean.share_within
+
+
+def greeting(
+    run: bytes, settings: PrivateAggregation, noise: NoisyVectors | None = None
+) -> dict[str, ConfigRecord]:
     """What begins a run of private sums: its name, the version, and settings that all must have."""
-    agreed = agreed_settings(settings)
+    agreed = agreed_settings(settings, None if noise is None else noise.agreed())
     return {GREETING: ConfigRecord({RUN: run, VERSION: PROTOCOL_VERSION, SETTINGS: agreed})}
 
 

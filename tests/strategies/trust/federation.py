@@ -13,6 +13,7 @@ from flwr.supercore.run import Run
 from conf import compose
 from fedtrade.components import build
 from fedtrade.holdings import build_task
+from fedtrade.privacy.participant.run import noisy_vectors
 from fedtrade.secure.wire import SESSION
 from fedtrade.settings import Settings
 from fedtrade.wire import CALENDAR, SHARED_PREFIX, SUM_NAME, seconds_of
@@ -187,7 +188,9 @@ class Federation:
         self.task = build_task(settings)
         self.strategy = build(settings.strategy, "strategy", seed=settings.seed)
         self.mode = self.strategy.trust_mode = trust_mode(
-            settings.aggregation, settings.federation.n_participants or 0
+            settings.aggregation,
+            settings.federation.n_participants or 0,
+            noisy_vectors(settings, self.task),
         )
         self.timeout_s = settings.federation.reply_timeout_s
         found = discover(self.grid, settings.n_nodes, self.timeout_s, 2, self.mode.greeting())
