@@ -94,7 +94,6 @@ def check_strategy(
     ThresholdError
         If so few cannot add up in private as the settings want it.
     """
-    _check_privacy(settings)
     _check_record_level(strategy, settings, task)
     strategy.check(n_participants)
     _check_quorum(strategy, settings, n_participants)
@@ -114,23 +113,6 @@ def check_strategy(
             "`correction`. Add it (see fedtrade.corrections), or leave out "
             "strategy.client_correction."
         )
-
-
-def _check_privacy(settings: Settings) -> None:
-    """Refuse a promise that nothing would keep."""
-<<<<<<< HEAD
-    for level in ("participant",):
-        if getattr(settings.privacy, level) is not None:
-            raise ConfigurationError(
-                f"privacy.{level} is set, and no noise of this level is added yet: set "
-                "privacy=none."
-            )
-=======
-    if settings.privacy.record is not None:
-        raise ConfigurationError(
-            "privacy.record is set, and no noise of this level is added yet: leave it out."
-        )
->>>>>>> 60a728d (Add noise to sums so that a run tells little of any one participant)
 
 
 def _check_record_level(strategy: RoundStrategy, settings: Settings, task: Task) -> None:

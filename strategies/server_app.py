@@ -21,12 +21,9 @@ from fedtrade.holdings import Holdings, build_task
 from fedtrade.market.bar_time import usual_bar
 from fedtrade.nodes.process import tether
 from fedtrade.outcome import EpisodeOutcome, RoundLog
-<<<<<<< HEAD
-from fedtrade.privacy.record_statement import with_record_level
-=======
 from fedtrade.privacy.participant.run import noisy_vectors
 from fedtrade.privacy.participant.statement import with_noise
->>>>>>> 60a728d (Add noise to sums so that a run tells little of any one participant)
+from fedtrade.privacy.record_statement import with_record_level
 from fedtrade.report import Progress
 from fedtrade.report.assemble import assemble
 from fedtrade.report.outputs import remove_outputs, write_outputs
