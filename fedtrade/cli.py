@@ -158,7 +158,7 @@ def predict(
 @app.command()
 def bench(
     name: Annotated[
-        str, typer.Argument(help="Which benchmark: grid, nodes, robust, secure or value.")
+        str, typer.Argument(help="Which benchmark: grid, nodes, privacy, robust, secure or value.")
     ],
     json: Annotated[Path | None, typer.Option(help="Write the records here.")] = None,
     option: Annotated[
@@ -472,7 +472,7 @@ def _benchmark(name: str, options: dict[str, Any]) -> list["Record"]:
     module = f"simulations.bench.{name}"
     if not name.isidentifier() or find_spec(module) is None:
         raise ConfigurationError(
-            f"there is no benchmark {name!r}; try grid, nodes, robust, secure or value."
+            f"there is no benchmark {name!r}; try grid, nodes, privacy, robust, secure or value."
         )
     target = Component.model_validate({"_target_": f"{module}.run", **options})
     run = factory(target, "bench")
