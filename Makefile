@@ -5,7 +5,7 @@
 PYTHON ?= python3
 ARGS ?=
 WORKERS ?= auto
-BENCHES ?= grid robust secure value
+BENCHES ?= grid privacy robust secure value
 DIST ?= dist
 SITE ?= site
 

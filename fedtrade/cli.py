@@ -158,7 +158,10 @@ def predict(
 @app.command()
 def bench(
     name: Annotated[
-        str, typer.Argument(help="Which benchmark: gateway, grid, nodes, robust, secure or value.")
+        str,
+        typer.Argument(
+            help="Which benchmark: gateway, grid, nodes, privacy, robust, secure or value."
+        ),
     ],
     json: Annotated[Path | None, typer.Option(help="Write the records here.")] = None,
     option: Annotated[
@@ -472,7 +475,8 @@ def _benchmark(name: str, options: dict[str, Any]) -> list["Record"]:
     module = f"simulations.bench.{name}"
     if not name.isidentifier() or find_spec(module) is None:
         raise ConfigurationError(
-            f"there is no benchmark {name!r}; try gateway, grid, nodes, robust, secure or value."
+            f"there is no benchmark {name!r}; try gateway, grid, nodes, privacy, robust, secure or "
+            "value."
         )
     target = Component.model_validate({"_target_": f"{module}.run", **options})
     run = factory(target, "bench")

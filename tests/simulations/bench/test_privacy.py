@@ -1,0 +1,33 @@
+import pytest
+
+from fedtrade.errors import ConfigurationError
+from simulations.bench import privacy, privacy_accounting, privacy_noise
+
+
+def test_accountants_are_compared_and_calibration_is_measured() -> None:
+    records = privacy_accounting.run(
+        grid=[(1.0, 4.0, 10, 1e-5)], epsilons=(2.0,), sampling=(1.0,), n_steps=5
+    )
+    found = {(r.case, r.metric): r.value for r in records}
+    case = "accountants q=1.0 sigma=4.0 T=10 delta=1e-05"
+    assert found[case, "epsilon_pld"] == pytest.approx(3.34, abs=0.006)
+    assert found[case, "rdp_over_pld"] == pytest.approx(3.63 / 3.34, abs=0.01)
+    for name in ("pld", "prv", "rdp"):
+        reached = found[f"calibration epsilon=2.0 q=1.0 T=5 {name}", "reached_over_target"]
+        assert reached is not None
+        assert 0.99 <= reached <= 1.0
+
+
+def test_noise_is_timed_beside_opendp() -> None:
+    records = privacy_noise.run(n_params=20, n_repeats=3)
+    found = {(r.case, r.subject, r.metric): r.value for r in records}
+    assert len(found) == 6
+    assert all(value is not None and value > 0.0 for value in found.values())
+    assert ("clip and noise, 20 numbers, Gaussian", "opendp", "median") in found
+
+
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="n_repeats=1"):
+        privacy_noise.run(n_repeats=1)
+    with pytest.raises(ConfigurationError, match="'speed' is none of accounting, noise, ledger"):
+        privacy.run(parts=["speed"])
