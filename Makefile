@@ -33,7 +33,7 @@ demo: $(READY) ## Run the main job: train together on market data, report in run
 	$(BIN)/fedtrade simulate out=runs/demo runtime.n_workers=2 $(ARGS)
 
 test: $(READY) ## Run the quick tests
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(READY) ## Run the tests marked slow
 	$(BIN)/python -m pytest -m "slow and not ray" $(ARGS)
