@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Collection
 from types import FrameType
 from typing import Final, get_args
@@ -29,6 +30,8 @@ __all__ = ["main"]
 
 BROKEN_OFF: Final = 1
 GRACE_S: Final = 5.0
+LAST_S: Final = 0.1
+"""If one has been killed the other ends by itself, and may be seen first."""
 
 
 class _Alone(BaseException):
@@ -87,18 +90,26 @@ def _end_with(children: Collection[int]) -> None:
     """Let the SuperNode take leave of the server and end as soon as one of the children has."""
 
     def see(number: int, frame: FrameType | None) -> None:
-        for child in children:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                last = threading.Timer(GRACE_S, os._exit, (BROKEN_OFF,))
-                last.daemon = True
-                last.start()
-                status = os.waitstatus_to_exitcode(status)
-                raise _Alone(f"What answers for this node has ended with status {status}.")
+        ended = _ended(children)
+        if not ended:
+            return
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        last = threading.Timer(GRACE_S, os._exit, (BROKEN_OFF,))
+        last.daemon = True
+        last.start()
+        time.sleep(LAST_S)
+        statuses = {**_ended(set(children) - set(ended)), **ended}.values()
+        status = next((status for status in statuses if status), 0)
+        raise _Alone(f"What answers for this node has ended with status {status}.")
 
     signal.signal(signal.SIGCHLD, see)
     see(signal.SIGCHLD, None)  # for one that has ended already
+
+
+def _ended(children: Collection[int]) -> dict[int, int]:
+    """Exit statuses of those that have ended, by process id."""
+    seen = (os.waitpid(child, os.WNOHANG) for child in children)
+    return {pid: os.waitstatus_to_exitcode(status) for pid, status in seen if pid}
 
 
 if __name__ == "__main__":
