@@ -61,6 +61,11 @@ class Linear:
         """One intercept and `n_features` weights an output."""
         return self.n_outputs * (1 + self.n_features)
 
+    @property
+    def n_units(self) -> int:
+        """Outputs of the first layer, which is the only one."""
+        return self.n_outputs
+
     def initial(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Zeros; the generator is not used."""
         return np.zeros(self.n_params, dtype=np.float32)
@@ -97,6 +102,11 @@ class MLP:
     def n_params(self) -> int:
         """The parameters of all layers."""
         return sum(layer.n_params for layer in self._layers)
+
+    @property
+    def n_units(self) -> int:
+        """Outputs of the first layer."""
+        return self._layers[0].n_outputs
 
     def initial(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Uniform weights of variance 1 / fan-in; zeros in the last layer."""

@@ -6,9 +6,9 @@ returns, so that one return is part of many records. `blocks` bounds how many.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,9 @@ from fedtrade.tasks.task import Sample, Shared, Task
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["RecordTraining", "TrainsOnRecords", "blocks"]
+    from fedtrade.models import Network
+
+__all__ = ["RecordTraining", "TrainsOnRecords", "blocks", "examples_by_blocks"]
 
 
 class StackedExamples(Protocol):
@@ -35,7 +37,16 @@ class StackedExamples(Protocol):
         """Shape (n_examples, n_features)."""
         ...
 
-    def at(self: E, index: NDArray[np.intp]) -> E:
+    def where(self, keep: NDArray[np.bool_]) -> Self:
+        """Those that a mask of shape (n_examples,) keeps."""
+        ...
+
+    @staticmethod
+    def joined(parts: Iterable[Any]) -> Any:
+        """All of several lots."""
+        ...
+
+    def at(self, index: NDArray[np.intp]) -> Self:
         """Those at an index of any shape; every array gets that shape in front."""
         ...
 
@@ -59,6 +70,9 @@ class RecordTraining:
     shrinkage, learning_rate : float
     n_steps : int
         In a round.
+    n_units : int or None
+        Units of the network's first layer, with whose intercepts and weights by unit the vector
+        begins; None if it does not. Only an auditor needs it.
     """
 
     n_records: int
@@ -69,6 +83,7 @@ class RecordTraining:
     shrinkage: float
     learning_rate: float
     n_steps: int
+    n_units: int | None = None
 
     @classmethod
     def of(
@@ -80,6 +95,7 @@ class RecordTraining:
         shrinkage: float,
         learning_rate: float,
         n_steps: int,
+        network: Network | None = None,
     ) -> RecordTraining:
         """Of examples, grouped by the bar at which their label ends.
 
@@ -87,6 +103,8 @@ class RecordTraining:
 
         Parameters
         ----------
+        network : Network or None
+            Whose parameters the vector begins with.
         loss_of : callable
             From vectors (n, n_params) and examples of shape (n, k) to losses (n, k).
         """
@@ -111,6 +129,7 @@ class RecordTraining:
             shrinkage=shrinkage,
             learning_rate=learning_rate,
             n_steps=n_steps,
+            n_units=getattr(network, "n_units", None),
         )
 
 
@@ -131,6 +150,22 @@ class TrainsOnRecords(Task, Protocol):
             How far features may look back, an even number; None for as far as they like.
         """
         ...
+
+
+def examples_by_blocks(
+    sample: Sample, look_back_bars: int | None, examples_of: Callable[[Sample], E]
+) -> E:
+    """A sample's examples, each label from one of the `blocks` alone.
+
+    Parameters
+    ----------
+    examples_of : callable
+        The examples of a sample, with the calendar rows at which their labels end.
+    """
+    lots = [(examples_of(part), first) for part, first in blocks(sample, look_back_bars)]
+    kept = (own.where(own.label_bars >= first) for own, first in lots)
+    joined: E = type(lots[0][0]).joined(kept)
+    return joined
 
 
 def blocks(sample: Sample, look_back_bars: int | None) -> list[tuple[Sample, int]]:

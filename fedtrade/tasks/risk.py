@@ -40,7 +40,7 @@ from fedtrade.models import NetworkFactory, TailHead
 from fedtrade.models.fitting import fit_vectors
 from fedtrade.models.tail_head import SCORE_WEIGHT
 from fedtrade.tasks.local_training import LocalFit, fit_alone, fit_one
-from fedtrade.tasks.record_training import RecordTraining, blocks
+from fedtrade.tasks.record_training import RecordTraining, examples_by_blocks
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     FEDERATED,
@@ -294,10 +294,8 @@ class Risk:
         The gradient of the FZ0 score is one over the tail probability at the few bars that hit,
         and nearly zero at all others: clipped, it pulls the quantiles inwards whatever the noise.
         """
-        examples = RiskExamples.joined(
-            own.where(own.label_bars >= first)
-            for part, first in blocks(sample, look_back_bars)
-            for own in [self.examples(part, shared)]
+        examples = examples_by_blocks(
+            sample, look_back_bars, lambda part: self.examples(part, shared)
         )
         return RecordTraining.of(
             examples,
@@ -306,6 +304,7 @@ class Risk:
             shrinkage=shrinkage_for(max(examples.n_bars, 1), self._shrinkage),
             n_steps=self.local_steps,
             learning_rate=self._learning_rate,
+            network=self._network,
         )
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:

@@ -45,7 +45,7 @@ from fedtrade.features.momentum import (
 from fedtrade.lazy_torch import torch
 from fedtrade.models import NetworkFactory
 from fedtrade.tasks.local_training import LocalFit, LocalFits, fit_alone, fit_one
-from fedtrade.tasks.record_training import RecordTraining, blocks
+from fedtrade.tasks.record_training import RecordTraining, examples_by_blocks
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     FEDERATED,
@@ -287,12 +287,8 @@ class Signal:
         self, sample: Sample, shared: Shared, look_back_bars: int | None
     ) -> RecordTraining:
         """See `TrainsOnRecords`."""
-        examples = _Examples.joined(
-            own.where(own.label_bars >= first)
-            for part, first in blocks(sample, look_back_bars)
-            for own in [
-                _training_examples(_inputs(part, _market(part, shared)), part, shared["moments"])
-            ]
+        examples = examples_by_blocks(
+            sample, look_back_bars, lambda part: _ordered_examples(part, shared)
         )
         return RecordTraining.of(
             examples.shuffled() if self._shuffle_labels else examples,
@@ -301,6 +297,7 @@ class Signal:
             shrinkage=shrinkage_for(max(examples.n_bars, 1), self._shrinkage),
             n_steps=self.local_steps,
             learning_rate=self._learning_rate,
+            network=self._network,
         )
 
     def solve(self, shared: Shared) -> Mapping[str, Model]:
@@ -319,8 +316,7 @@ class Signal:
         ).vector
 
     def _examples(self, sample: Sample, shared: Shared) -> _Examples:
-        inputs = _inputs(sample, _market(sample, shared))
-        examples = _training_examples(inputs, sample, shared["moments"])
+        examples = _ordered_examples(sample, shared)
         return examples.shuffled() if self._shuffle_labels else examples
 
     def _fit(
@@ -550,6 +546,12 @@ def _standardised(raw: NDArray[np.float64], moments: NDArray[np.float64]) -> NDA
     if seen.any():
         moments = muted(moments, ~seen)
     return np.nan_to_num(Standardiser.from_sum(moments)(raw))
+
+
+def _ordered_examples(sample: Sample, shared: Shared) -> _Examples:
+    """What a participant trains on, with each bar's own labels."""
+    inputs = _inputs(sample, _market(sample, shared))
+    return _training_examples(inputs, sample, shared["moments"])
 
 
 def _training_examples(inputs: _Inputs, sample: Sample, moments: NDArray[np.float64]) -> _Examples:

@@ -38,7 +38,7 @@ from fedtrade.models.variance_ridge import (
     variance_ridge_vector,
 )
 from fedtrade.tasks.local_training import TUNING_GRID, LocalFit, fit_one
-from fedtrade.tasks.record_training import RecordTraining, blocks
+from fedtrade.tasks.record_training import RecordTraining, examples_by_blocks
 from fedtrade.tasks.shrinkage import shrinkage_for
 from fedtrade.tasks.task import (
     Evaluation,
@@ -227,10 +227,8 @@ class Volatility:
     ) -> RecordTraining:
         """See `TrainsOnRecords`."""
         scale = Standardiser.from_sum(shared["moments"])
-        examples = _Examples.joined(
-            own.where(own.label_bars >= first)
-            for part, first in blocks(sample, look_back_bars)
-            for own in [_examples(_inputs(part, shared), part, scale)]
+        examples = examples_by_blocks(
+            sample, look_back_bars, lambda part: _examples(_inputs(part, shared), part, scale)
         )
         return RecordTraining.of(
             examples,
@@ -239,6 +237,7 @@ class Volatility:
             shrinkage=shrinkage_for(max(examples.n_bars, 1), self._shrinkage),
             n_steps=self.local_steps,
             learning_rate=self._learning_rate,
+            network=self._network,
         )
 
     def fit_pooled(self, samples: Sequence[Sample], shared: Shared, n_rounds: int) -> Vector:

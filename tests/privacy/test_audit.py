@@ -185,7 +185,6 @@ def test_a_day_is_read_off_its_own_gradient_alone(market: Market) -> None:
     plain, summed, whole, noisy = attack_gradients(
         trainings(market, 6),
         noise,
-        n_units=48,
         n_days=20,
         rng=np.random.default_rng(0),
     )
@@ -194,6 +193,11 @@ def test_a_day_is_read_off_its_own_gradient_alone(market: Market) -> None:
     for other in (summed, whole, noisy):
         assert other.exact == 0.0
         assert other.error > 0.3
+
+
+def test_a_model_of_unknown_layers_is_not_inverted(market: Market) -> None:
+    unknown = [replace(each, n_units=None) for each in trainings(market, 2)]
+    assert attack_gradients(unknown, None, n_days=5, rng=np.random.default_rng(0)) == []
 
 
 def test_nothing_is_read_off_a_gradient_of_zero() -> None:

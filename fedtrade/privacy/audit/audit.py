@@ -20,7 +20,7 @@ from fedtrade.privacy.audit.one_run import Guesses, best_bound
 from fedtrade.privacy.dp_sgd import RecordNoise
 from fedtrade.settings import Settings
 from fedtrade.tasks.record_training import RecordTraining, TrainsOnRecords
-from fedtrade.tasks.task import Sample, Task
+from fedtrade.tasks.task import Sample
 
 __all__ = ["Audit", "Bound", "audit"]
 
@@ -68,6 +68,7 @@ class Audit(NamedTuple):
     private, exact : Membership
         The attack on members of trainings with the noise, and without any.
     inversions : sequence of Inversion
+        Empty if the attack does not know the model's first layer.
     """
 
     task: str
@@ -163,9 +164,7 @@ def audit(
             trainings[0], used, n_models=n_models, n_rounds=n_rounds, rng=rng
         )
     on_step("gradient inversion")
-    inversions = attack_gradients(
-        trainings, noise, n_units=_first_layer(settings, task), n_days=n_days, rng=rng
-    )
+    inversions = attack_gradients(trainings, noise, n_days=n_days, rng=rng)
     return Audit(
         task=task.name,
         delta=level.delta,
@@ -200,11 +199,3 @@ def _trainings(
                 "federation.history_bars."
             )
     return found
-
-
-def _first_layer(settings: Settings, task: Task) -> int:
-    """Units of the network's first layer."""
-    hidden = settings.model.options.get("hidden")
-    if hidden:
-        return int(hidden[0])
-    return 2 if task.name == "volatility" else 1

@@ -62,7 +62,6 @@ def attack_gradients(
     participants: Sequence[RecordTraining],
     noise: RecordNoise | None,
     *,
-    n_units: int,
     n_days: int,
     rng: np.random.Generator,
 ) -> list[Inversion]:
@@ -74,10 +73,15 @@ def attack_gradients(
         At least two; records of one number need not be of one day.
     noise : RecordNoise or None
         Of the record level, if it is to be tried.
-    n_units : int
-        Of the network's first layer.
+
+    Returns
+    -------
+    list of Inversion
+        Empty if the model's first layer is not known.
     """
     own = participants[0]
+    if own.n_units is None:
+        return []
     vector = _away_from(own.prior, rng)
     n = min(training.n_records for training in participants)
     days = rng.choice(n, size=min(n_days, n), replace=False)
@@ -98,7 +102,7 @@ def attack_gradients(
         released = [sums.release(row).numpy().astype(np.float64) for row in rows]
         cases["one day's gradient with the noise of the record level"] = released
     truths = [own.features(np.array([day]))[0] for day in days]
-    return [_judged(seen, found, truths, n_units) for seen, found in cases.items()]
+    return [_judged(seen, found, truths, own.n_units) for seen, found in cases.items()]
 
 
 def _away_from(prior: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

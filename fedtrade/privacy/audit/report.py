@@ -120,14 +120,15 @@ def _tables(found: Audit) -> Iterator[tuple[str, list[str], list[list[str]]]]:
             for name, curve in (("with privacy", found.private), ("without", found.exact))
         ],
     )
-    yield (
-        "A day's features read off a gradient",
-        ["what is seen", "error in standard deviations", "read off within 1 %"],
-        [
-            [case.seen, f"{case.error:.2f}", f"{100 * case.exact:.0f} %"]
-            for case in found.inversions
-        ],
-    )
+    if found.inversions:
+        yield (
+            "A day's features read off a gradient",
+            ["what is seen", "error in standard deviations", "read off within 1 %"],
+            [
+                [case.seen, f"{case.error:.2f}", f"{100 * case.exact:.0f} %"]
+                for case in found.inversions
+            ],
+        )
 
 
 def _page(found: Audit) -> Iterator[str]:
