@@ -1,8 +1,5 @@
 """A participant's training where each of its records is kept private."""
 
-from functools import lru_cache
-from typing import TYPE_CHECKING
-
 import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
@@ -13,9 +10,6 @@ from fedtrade.privacy.settings import RecordLevel
 from fedtrade.tasks import LocalUpdate, Sample, Shared
 from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.wire import ARRAYS, CONFIG, PROXIMAL, VARIATE
-
-if TYPE_CHECKING:
-    from fedtrade.privacy.dp_sgd import RecordNoise
 
 __all__ = ["NO_LOSS", "train_on_own_records"]
 
@@ -56,19 +50,12 @@ def train_on_own_records(
             "the server asks for a control variate, which shows a gradient without noise: with "
             "privacy.record use another strategy.client_correction, or none."
         )
-    from fedtrade.privacy.dp_sgd import train_on_records
+    from fedtrade.privacy.dp_sgd import RecordNoise, train_on_records
 
     training = task.record_training(sample, shared, level.longest_look_back)
     if not training.n_records:
         return LocalUpdate(np.zeros_like(vector), NO_LOSS, 0)
-    noise = _noise(level, participant.n_rounds * task.local_steps)
+    noise = RecordNoise.of(level, participant.n_rounds * task.local_steps)
     proximal = float(content.config_records[CONFIG].get(PROXIMAL, 0.0))  # type: ignore[arg-type]
     trained = train_on_records(vector, training, noise, proximal=proximal)
     return LocalUpdate(trained - vector, NO_LOSS, training.n_examples)
-
-
-@lru_cache(maxsize=16)
-def _noise(level: RecordLevel, n_steps: int) -> "RecordNoise":
-    from fedtrade.privacy.dp_sgd import RecordNoise
-
-    return RecordNoise.of(level, n_steps)

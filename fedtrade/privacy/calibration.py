@@ -9,6 +9,7 @@ from fedtrade.privacy.accountant import spent
 from fedtrade.privacy.analytic_gaussian import gaussian_noise_multiplier
 from fedtrade.privacy.checks import check_target
 from fedtrade.privacy.events import Event, Gaussian
+from fedtrade.privacy.groups import group_event
 
 __all__ = ["least_noise", "noise_multiplier"]
 
@@ -24,6 +25,7 @@ def noise_multiplier(
     n_steps: int,
     sampling_probability: float = 1.0,
     accountant: str = "pld",
+    group_size: int = 1,
 ) -> float:
     """The least noise with which so many Gaussian releases are (epsilon, delta)-DP together.
 
@@ -33,12 +35,14 @@ def noise_multiplier(
         Releases, each with fresh noise.
     sampling_probability : float
         With which a unit is in one, by Poisson sampling.
+    group_size : int
+        Units that are protected together, each sampled by itself.
 
     Returns
     -------
     float
-        Standard deviation over the L2 sensitivity. What it reaches, by the same accountant, is at
-        most 0.2 % below `epsilon`, and never above.
+        Standard deviation over the L2 sensitivity to one unit. What it reaches, by the same
+        accountant, is at most 0.2 % below `epsilon`, and never above.
 
     Raises
     ------
@@ -48,18 +52,23 @@ def noise_multiplier(
     check_target(epsilon, delta)
 
     def event(noise: float) -> Event:
-        return Gaussian(noise, sampling_probability, n_steps)
+        return group_event(Gaussian(noise, sampling_probability, n_steps), group_size)
 
     event(1.0)  # checks the other values
-    if accountant == "rdp":
-        return least_noise(event, epsilon, delta, accountant)
+    unsampled = gaussian_noise_multiplier(epsilon, delta) * sqrt(n_steps) * group_size
     if accountant == "pld" and sampling_probability == 1.0:
-        # The factor covers the rounding of the root.
-        return gaussian_noise_multiplier(epsilon, delta) * sqrt(n_steps) * (1.0 + 1e-11)
-    try:
-        start = least_noise(event, epsilon, delta, "rdp")
-    except AccountingError:
+        # The factor covers the rounding of the products.
+        return unsampled * (1.0 + 1e-11)
+    if accountant == "pld" and group_size > 1:
+        # As many as take part on average, for want of a better guess.
+        start = unsampled * sampling_probability
+    elif accountant == "rdp":
         start = 1.0
+    else:
+        try:
+            start = least_noise(event, epsilon, delta, "rdp")
+        except AccountingError:
+            start = 1.0
     return least_noise(event, epsilon, delta, accountant, start)
 
 

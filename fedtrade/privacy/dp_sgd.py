@@ -9,6 +9,7 @@ never from a run's seed, which the server knows.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from fedtrade.models.fitting import Adam
 from fedtrade.privacy.calibration import noise_multiplier
 from fedtrade.privacy.events import Event, Gaussian
+from fedtrade.privacy.groups import group_event
 from fedtrade.privacy.settings import RecordLevel
 from fedtrade.tasks.record_training import RecordTraining
 
@@ -53,37 +55,37 @@ class RecordNoise:
     secure: bool
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, level: RecordLevel, n_steps: int) -> "RecordNoise":
         """The least noise that keeps the promise over so many steps in all.
+
+        It takes seconds to find with sampling of days, and is kept.
 
         Raises
         ------
         AccountingError
             If no noise does.
         """
-        k = level.unit_records
-        probability = _any_of(k, level.sampling_probability)
-        least = noise_multiplier(level.epsilon, level.delta, n_steps, probability, level.accountant)
+        least = noise_multiplier(
+            level.epsilon,
+            level.delta,
+            n_steps,
+            level.sampling_probability,
+            level.accountant,
+            level.unit_records,
+        )
         return cls(
             level.clip,
             level.sampling_probability,
-            least * k * level.clip * (1.0 + ROUNDING),
-            k,
+            least * level.clip * (1.0 + ROUNDING),
+            level.unit_records,
             level.secure_noise,
         )
 
     def event(self, n_steps: int) -> Event:
-        """What so many steps cost one unit.
-
-        A unit of k records is in a step if any of them is, and then changes the sum by at most
-        k times the clip. By joint convexity of the hockey-stick divergence, the worst case is that
-        it always does so by exactly that much.
-        """
-        return Gaussian(
-            self.stddev / (self.unit_records * self.clip),
-            _any_of(self.unit_records, self.sampling_probability),
-            n_steps,
-        )
+        """What so many steps cost one unit, a group of records that are drawn one by one."""
+        alone = Gaussian(self.stddev / self.clip, self.sampling_probability, n_steps)
+        return group_event(alone, self.unit_records)
 
 
 def train_on_records(
@@ -117,6 +119,8 @@ def train_on_records(
     """
     if not training.n_records:
         raise ValueError("there is no record to train on.")
+    if np.isinf(training.shrinkage):
+        return np.array(training.prior, dtype=np.float32)
     sums = PrivateSums(len(start), noise)
     vector = torch.from_numpy(np.array(start, dtype=np.float32))
     prior = torch.from_numpy(np.asarray(training.prior, dtype=np.float32))
@@ -128,10 +132,7 @@ def train_on_records(
         total = sums.release(record_gradients(training, vector, chosen))
         if observe is not None:
             observe(total)
-        gradient = total / expected
-        if np.isinf(pull):
-            return np.array(training.prior, dtype=np.float32)
-        gradient = gradient + pull * (vector - prior) + proximal * (vector - origin)
+        gradient = total / expected + pull * (vector - prior) + proximal * (vector - origin)
         adam.step(gradient, training.learning_rate * (1.0 - step / training.n_steps))
     return vector.numpy()
 
@@ -208,8 +209,3 @@ def _drawn(n_records: int, probability: float) -> NDArray[np.intp]:
         return np.arange(n_records)
     lots = np.frombuffer(os.urandom(8 * n_records), dtype=np.uint64)
     return np.flatnonzero(lots < np.uint64(probability * 2.0**64))
-
-
-def _any_of(k: int, probability: float) -> float:
-    """Probability that a step has any of k records."""
-    return 1.0 if probability >= 1.0 else float(-np.expm1(k * np.log1p(-probability)))

@@ -276,6 +276,15 @@ def test_the_promise_is_kept_and_no_more(unit: str, probability: float) -> None:
     assert spent([found.event(101)], 1e-5) > 3.99
 
 
+def test_sampling_bars_hides_a_day_as_much_as_it_hides_a_bar() -> None:
+    """Of 44 bars each by its own lot a tenth take part: so does a tenth of what they add."""
+    whole = RecordNoise.of(RecordLevel(look_back_bars=44), 20)
+    tenth = RecordNoise.of(RecordLevel(look_back_bars=44, sampling_probability=0.1), 20)
+    assert 0.1 < tenth.stddev / whole.stddev < 0.11
+    looser = RecordLevel(look_back_bars=44, sampling_probability=0.1, accountant="rdp")
+    assert RecordNoise.of(looser, 20).stddev > 0.5 * whole.stddev
+
+
 def test_a_day_takes_as_much_more_noise_as_it_has_records() -> None:
     """Group privacy of a Gaussian is exact: it is the sensitivity."""
     day = RecordNoise.of(RecordLevel(unit="day", look_back_bars=50), 10)

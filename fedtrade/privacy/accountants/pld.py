@@ -27,18 +27,22 @@ __all__ = ["PLDAccountant"]
 _Exact: TypeAlias = Gaussian | GroupGaussian | Laplace | Pure | Approximate
 
 _INTERVAL = 1e-4
-_MOST_LOSS = 50.0
-"""Beyond it, losses are rounded to a coarser grid."""
+_GROUPS_INTERVAL = 2e-3
+_GROUPS_ERROR = 5e-4
+"""Of epsilon, as reckoned from the square of the interval and the number of events."""
+_MOST_POINTS = 500_000
+"""Of the grid on one side of zero; it is coarser where losses exceed it."""
 
 
 class PLDAccountant:
     """Composition of privacy loss distributions (Koskela et al. 2020; Doroshenko et al. 2022).
 
     Losses are rounded up to multiples of 1e-4, or coarser where they exceed 50 (which promises
-    nothing), so that the bound is tight but never too small. Gaussians without sampling are added
-    up in closed form. Of noise on the lattice only moments are bounded: of those events together
-    it takes the bound of `rdp`, as a distribution where there are events of other kinds. A group
-    of sampled units is a mixture of Gaussians (Ganesh 2024). Wherever `rdp` is lower, it is taken.
+    nothing), so that the bound is tight but never too small; where a group is sampled to multiples
+    of at most 0.002, as each takes long there. Gaussians without sampling are added up in closed
+    form. Of noise on the lattice only moments are bounded: of those events together it takes the
+    bound of `rdp`, as a distribution where there are events of other kinds. A group of sampled
+    units is a mixture of Gaussians (Ganesh 2024). Wherever `rdp` is lower, it is taken.
     """
 
     name = "pld"
@@ -114,10 +118,14 @@ class PLDAccountant:
         return self._total
 
     def _interval(self) -> float:
-        """Of the grid: 1e-4 unless losses are so large that it would not fit into memory."""
+        """Of the grid: 1e-4 unless that would take too long or not fit into memory."""
+        interval = _INTERVAL
+        if any(isinstance(event, GroupGaussian) for event in self._exact):
+            allowed = sqrt(_GROUPS_ERROR / sum(self._exact.values()))
+            interval = min(max(interval, allowed), _GROUPS_INTERVAL)
         mean = self._all.first_moment()
         largest = max([mean + 10.0 * sqrt(2.0 * mean), *map(_loss, self._exact)])
-        return _INTERVAL * max(1, ceil(largest / _MOST_LOSS))
+        return interval * max(1, ceil(largest / interval / _MOST_POINTS))
 
 
 def _loss(event: _Exact) -> float:

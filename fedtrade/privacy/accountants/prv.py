@@ -6,7 +6,8 @@ from fedtrade.errors import AccountingError
 from fedtrade.privacy.accountants.rdp import RDPAccountant
 from fedtrade.privacy.accountants.search import delta_by_search
 from fedtrade.privacy.checks import check_delta, check_epsilon
-from fedtrade.privacy.events import Event, Gaussian
+from fedtrade.privacy.events import Event, Gaussian, GroupGaussian
+from fedtrade.privacy.groups import together
 
 __all__ = ["PRVAccountant"]
 
@@ -18,7 +19,8 @@ class PRVAccountant:
     """Composition by Fourier transforms with an error bound (Gopi, Lee and Wutschitz 2021).
 
     The answer is the upper end of an interval of 0.01 on either side of the estimate, so that
-    it is loose for small epsilons. Gaussians are all that it takes, and it loads torch.
+    it is loose for small epsilons. Gaussians are all that it takes, a group's by the looser bound
+    without a mixture, and it loads torch.
     """
 
     name = "prv"
@@ -29,6 +31,8 @@ class PRVAccountant:
 
     def compose(self, event: Event) -> None:
         """See `Accountant`."""
+        if isinstance(event, GroupGaussian):
+            event = together(event)
         if not isinstance(event, Gaussian):
             raise AccountingError(
                 f"the accountant prv has no bound for {event}: choose pld or rdp."
