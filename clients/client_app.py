@@ -84,7 +84,7 @@ def secure(message: Message, context: Context) -> Message:
 @app.query("sum")
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
-    note_release(message, context, Participant.of(context).noise)
+    note_release(message, context)
     request = _open(message, context)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
     values = request.task.local_sum(name, request.sample, request.shared)
@@ -95,7 +95,7 @@ def local_sum(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
-    note_release(message, context, Participant.of(context).noise)
+    note_release(message, context)
     request = _open(message, context)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
     result = _trained(request, vector, message, context)

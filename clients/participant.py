@@ -78,6 +78,17 @@ class Participant:
         return noisy_vectors(self._settings, self.task)
 
     @property
+    def most_rounds(self) -> int:
+        """Of training in a run, of all models together.
+
+        Raises
+        ------
+        ConfigurationError
+            If only the data tell how many models there are.
+        """
+        return self._settings.count_models() * self.n_rounds
+
+    @property
     def bars(self) -> NDArray[np.datetime64]:
         """All bars that it holds, datetime64 of shape (n_bars,)."""
         return self._panel.bars

@@ -166,6 +166,22 @@ class Settings(SettingsRecord):
         n = self.federation.n_participants
         return None if n is None else n + self.aggregation.n_key_holders
 
+    def count_models(self) -> int:
+        """Models that a run trains: one for each origin and fold, and the final one.
+
+        Raises
+        ------
+        ConfigurationError
+            If only the data tell.
+        """
+        n_origins = self.evaluation.n_origins
+        if n_origins is None:
+            raise ConfigurationError(
+                "privacy reckons with the number of models that a run trains, and "
+                "evaluation.n_origins=null leaves it to the data: set it to a number."
+            )
+        return n_origins * self.federation.n_folds + 1
+
     @property
     def least_holders(self) -> int:
         """Participants that must hold a bar; sums of private modes show no fewer there."""

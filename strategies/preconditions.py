@@ -119,6 +119,7 @@ def _check_record_level(strategy: RoundStrategy, settings: Settings, task: Task)
     """Refuse what no participant can answer with its records kept private."""
     if settings.privacy.record is None:
         return
+    settings.count_models()
     if not isinstance(task, TrainsOnRecords):
         raise ConfigurationError(
             f"the task {task.name} cannot be trained with privacy.record: it has no "

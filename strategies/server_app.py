@@ -100,7 +100,7 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
             statement,
             level,
             n_steps=federation.rounds * task.local_steps,
-            n_models=len(episodes),
+            n_models=settings.count_models(),
         )
     # Last, because they replace what an earlier run left: only now can this one begin.
     checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))

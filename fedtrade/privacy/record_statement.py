@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fedtrade.privacy.accountant import spent
 from fedtrade.privacy.settings import RecordLevel
-from fedtrade.secure.statement import Parameter, PrivacyStatement
+from fedtrade.secure.statement import LOSSES, NO_NOISE, Parameter, PrivacyStatement
 
 __all__ = ["with_record_level"]
 
@@ -26,7 +26,7 @@ def with_record_level(
     n_steps : int
         Of a participant in the training of one model.
     n_models : int
-        Trained in the run, one at each origin.
+        Trained in the run, one at each origin and fold, and the final one.
 
     Raises
     ------
@@ -36,21 +36,25 @@ def with_record_level(
     from fedtrade.privacy.dp_sgd import RecordNoise
 
     noise = RecordNoise.of(level, n_steps)
-    together = spent([noise.event(n_steps * n_models)], level.delta, level.accountant)
+    total = spent([noise.event(n_steps * n_models)], level.delta, level.accountant)
     at = f"at delta {level.delta:g}"
     return replace(
         statement,
+        learns=tuple(each for each in statement.learns if not each.what.startswith(LOSSES)),
         broken_by=(
             *statement.broken_by,
             "The noise hides single records, against everybody. It is none on federated sums and "
             "scores, which leave as exact as the trust mode lets them.",
         ),
         assumptions=(
-            *statement.assumptions,
+            *(each for each in statement.assumptions if each != NO_NOISE),
             f"Record level: what training tells of {_UNITS[level.unit]}, is bounded by epsilon "
-            f"{level.epsilon:g} {at} for each model, and by {together:.3g} for all {n_models} "
-            "models of the run. Each participant adds the noise itself, and one that does not "
-            "hurts itself alone. How many bars it has is no secret; losses are not told.",
+            f"{level.epsilon:g} {at} for each model, and by {total:.3g} for all {n_models} models "
+            "of the run, against training without the gradients that it is part of. The former "
+            "rests on a server that keeps to its rounds of each model; the latter does not, as no "
+            "participant answers more rounds than those of all models. Each participant adds the "
+            "noise itself, and one that does not hurts itself alone. How many bars it has is no "
+            "secret; losses are not told.",
         ),
         parameters=(
             *statement.parameters,

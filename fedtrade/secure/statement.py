@@ -21,6 +21,7 @@ from fedtrade.secure.settings import (
 __all__ = [
     "DIFFERENCING",
     "KEY_HOLDER",
+    "LOSSES",
     "NO_NOISE",
     "PARTICIPANTS",
     "SERVER",
@@ -42,6 +43,7 @@ KEY_HOLDER: Final = "key holder"
 CALENDAR: Final = "the bars that each participant holds, and how many assets"
 GLOBAL: Final = "the global model of each round and the totals of the federated sums"
 SUM_OF_UPDATES: Final = "the sum of the updates of"
+LOSSES: Final = "losses of training,"
 TOTAL_OF_SUM: Final = "the total of each federated sum"
 IN_THE_CLEAR: Final = (
     "Messages are readable on the way unless the connections are encrypted, as with TLS."
@@ -128,7 +130,8 @@ def plain_statement(settings: PlainAggregation) -> PrivacyStatement:
     return PrivacyStatement(
         mode=settings.mode,
         learns=(
-            Learned(SERVER, "each participant's update in each round, its examples and its loss"),
+            Learned(SERVER, "each participant's update in each round, and its examples"),
+            Learned(SERVER, f"{LOSSES} of each participant in each round"),
             Learned(SERVER, "each participant's part of each federated sum"),
             Learned(SERVER, CALENDAR),
             Learned(PARTICIPANTS, GLOBAL),
@@ -300,9 +303,10 @@ def _sums_learned(party: str, where: str, how: str = "") -> Iterable[Learned]:
     added = f", {how}" if how else ""
     yield Learned(
         party,
-        f"{SUM_OF_UPDATES} {where} in each round, of their weights and of their losses, "
-        f"and how many of them had to clip{added}",
+        f"{SUM_OF_UPDATES} {where} in each round and of their weights, and how many of them had "
+        f"to clip{added}",
     )
+    yield Learned(party, f"{LOSSES} the sum of {where} in each round{added}")
     yield Learned(party, f"{TOTAL_OF_SUM} of all participants{added}")
 
 

@@ -12,6 +12,7 @@ from fedtrade.report import read_results
 from fedtrade.settings import Settings
 from fedtrade.tasks.risk import Risk
 from simulations.inprocess import run
+from tests.strategies.trust.encrypted import federated
 
 Make = Callable[..., Settings]
 
@@ -45,6 +46,8 @@ def test_a_run_is_trained_in_private_and_tells_no_loss(task: str, mode: str, tin
     promise = next(text for text in results.privacy.assumptions if "Record level" in text)
     assert "epsilon 8 at delta 1e-05 for each model" in promise
     assert "for all 2 models" in promise
+    assert not any("losses of training" in each.what for each in results.privacy.learns)
+    assert not any("No noise is added" in text for text in results.privacy.assumptions)
     assert np.isfinite(vector(private)).all()
     assert (vector(private) != vector(plain)).any()
 
@@ -57,6 +60,24 @@ def test_noise_is_fresh_in_each_run(tiny: Make) -> None:
         run(settings)
         vectors.append(vector(settings))
     assert (vectors[0] != vectors[1]).any()
+
+
+def test_no_more_rounds_are_answered_than_were_reckoned_with(tiny: Make) -> None:
+    """Two models of one round each: a third round is one too many, whatever it is called."""
+    settings = tiny(*RECORD, "evaluation.n_origins=1", "federation.rounds=1")
+    with federated(settings) as served:
+        served.prepare()
+        reports = [served.round() for _ in range(3)]
+    assert [bool(report.skipped) for report in reports] == [False, False, True]
+    reasons = [reason for _, reason in reports[2].refusals]
+    assert reasons
+    assert all("contributed to 2 rounds of training" in reason for reason in reasons)
+
+
+def test_a_number_of_models_that_only_the_data_tell_is_refused(tiny: Make) -> None:
+    settings = tiny(*RECORD, "evaluation.n_origins=null")
+    with pytest.raises(ConfigurationError, match=r"evaluation\.n_origins=null leaves it"):
+        run(settings)
 
 
 def test_control_variates_are_refused_before_a_round(tiny: Make) -> None:

@@ -7,7 +7,7 @@ from fedtrade.privacy.participant.vectors import NoisyVectors
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Task
 
-__all__ = ["n_models", "noisy_vectors"]
+__all__ = ["noisy_vectors"]
 
 
 def noisy_vectors(settings: Settings, task: Task) -> NoisyVectors | None:
@@ -32,22 +32,5 @@ def noisy_vectors(settings: Settings, task: Task) -> NoisyVectors | None:
             "federation.n_participants."
         )
     n_sums = 0 if "sums" in level.exclude else len(task.sums)
-    plan = ReleasePlan(level, n_models(settings), federation.rounds, n_sums)
+    plan = ReleasePlan(level, settings.count_models(), federation.rounds, n_sums)
     return NoisyVectors(plan, adders(settings.aggregation, federation.n_participants))
-
-
-def n_models(settings: Settings) -> int:
-    """Models that a run trains: one for each origin and fold, and the final one.
-
-    Raises
-    ------
-    ConfigurationError
-        If only the data tell.
-    """
-    n_origins = settings.evaluation.n_origins
-    if n_origins is None:
-        raise ConfigurationError(
-            "privacy.participant must know how many models are trained: set evaluation.n_origins "
-            "to a number."
-        )
-    return n_origins * settings.federation.n_folds + 1

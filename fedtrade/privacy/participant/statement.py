@@ -7,6 +7,7 @@ from fedtrade.privacy.participant.claim import Claim
 from fedtrade.privacy.participant.vectors import NoisyVectors
 from fedtrade.secure.statement import (
     DIFFERENCING,
+    LOSSES,
     NO_NOISE,
     PARTICIPANTS,
     SUM_OF_UPDATES,
@@ -49,6 +50,8 @@ def _noisy(learns: Iterable[Learned], noise: NoisyVectors) -> Iterator[Learned]:
         elif what.startswith(SUM_OF_UPDATES):
             count = ", and how many were within the clip" if noise.plan.count_noise else ""
             yield Learned(party, f"the sum of the clipped updates of each round with noise{count}")
+        elif what.startswith(LOSSES):
+            continue
         elif what.startswith(TOTAL_OF_SUM) and noise.covers_sums:
             yield Learned(party, f"{what}, with noise")
         else:

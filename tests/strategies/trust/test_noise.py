@@ -151,7 +151,7 @@ def test_participants_give_no_more_than_the_noise_was_reckoned_for(five: Make, m
         (["strategy=scaffold"], "control variates"),
         (["aggregation.group_size=3"], "group_size=3"),
         (["privacy.participant.exclude=[]"], "sums of scores have no noise yet"),
-        (["evaluation.n_origins=null"], "set evaluation.n_origins"),
+        (["evaluation.n_origins=null"], "evaluation.n_origins=null leaves"),
         (["federation.n_participants=null"], "set federation.n_participants"),
     ],
 )
