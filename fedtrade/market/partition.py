@@ -25,6 +25,7 @@ __all__ = [
     "ByPeriod",
     "BySector",
     "DirichletAssets",
+    "DrawnAssets",
     "Own",
     "Partitioner",
     "Share",
@@ -235,6 +236,47 @@ class DirichletAssets:
         return tuple(
             Share(tuple(np.array(panel.assets)[owner == number].tolist()))
             for number in range(count)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnAssets:
+    """A few assets each, drawn at random; several participants may hold the same.
+
+    As firms do that trade the same names. Any number of participants can share a few assets so.
+
+    Attributes
+    ----------
+    n_assets : int
+        That each participant holds.
+    """
+
+    _: KW_ONLY
+    n_assets: int = 3
+
+    def __post_init__(self) -> None:
+        if type(self.n_assets) is not int or self.n_assets < 1:
+            raise ConfigurationError(
+                f"partition.n_assets must be a whole number from 1, got {self.n_assets}."
+            )
+
+    def __call__(self, panel: Panel, n_participants: int | None, seed: int) -> tuple[Share, ...]:
+        """Split the panel; a seed gives the same shares each time.
+
+        The natural number is that of `ByAsset`.
+        """
+        if self.n_assets > panel.n_assets:
+            raise ConfigurationError(
+                f"partition.n_assets={self.n_assets} are more than the data has: use at most "
+                f"{panel.n_assets}."
+            )
+        rng = np.random.default_rng(seed)
+        return tuple(
+            Share(tuple(panel.assets[k] for k in np.sort(drawn)))
+            for drawn in (
+                rng.choice(panel.n_assets, size=self.n_assets, replace=False)
+                for _ in range(_count(panel, n_participants))
+            )
         )
 
 

@@ -22,6 +22,7 @@ from fedtrade.report.comparisons import SUMMED_SCORES, Comparison, compare
 from fedtrade.report.console import comparison_cells
 from fedtrade.report.gains import gain_scale, gain_unit
 from fedtrade.report.known_metrics import MISSING, Column, describe
+from fedtrade.report.privacy_cost import CostPanel, CostRun, cost_panels, draw_cost
 from fedtrade.report.results import Results, metric, read_results
 from fedtrade.report.settings_text import flatten
 from fedtrade.tasks.task import FEDERATED
@@ -33,11 +34,15 @@ _COMPARISON_HEAD = ("Gain", "95 % interval", "t", "Better off", "Worst")
 
 @dataclass(frozen=True, slots=True)
 class SweepRow:
-    """One run: the values of the settings that differ, its score, and its hardest opponent."""
+    """One run: the values of the settings that differ, its score, and its hardest opponent.
+
+    `alone` is the score of the tuned models that participants train alone.
+    """
 
     name: str
     overrides: tuple[tuple[str, str], ...]
     score: float | None
+    alone: float | None
     column: Column
     comparison: Comparison | None
     verdict: str
@@ -114,6 +119,26 @@ def sweep_csv(sweep: Sweep) -> str:
     return buffer.getvalue()
 
 
+def write_cost(sweep: Sweep, path: str | Path) -> None:
+    """Write what privacy costs as a PNG, for the first score of the sweep.
+
+    Raises
+    ------
+    ValueError
+        If privacy does not differ between the runs.
+    OutputError
+        If the file cannot be written.
+    """
+    from fedtrade.report.theme import to_png
+
+    shown = _cost_panels(sweep.rows)
+    if not shown:
+        raise ValueError("a picture of what privacy costs needs runs with and without it")
+    panels = shown[0]
+    png = to_png(lambda figure: draw_cost(figure, panels), width=11.0, height=3.8, dpi=130)
+    write_atomically(path, png)
+
+
 def print_sweep(sweep: Sweep, console: Console | None = None) -> None:
     """Print the sweep as a table: one run a row."""
     console = console or Console()
@@ -142,6 +167,7 @@ def sweep_report(sweep: Sweep) -> str:
     figures = _gains_figures(sweep.rows)
     if figures:
         html += [page.element("h2", "Gain in each run"), *figures]
+    html += _cost_section(sweep.rows)
     rows = [_html_row(row) for row in sweep.rows]
     n_text = 1 + len(sweep.keys)
     head = ["Run", *map(_short_key, sweep.keys), "Federated", "Against", *_COMPARISON_HEAD]
@@ -189,6 +215,32 @@ def _gains_figure(rows: Sequence[tuple[SweepRow, Comparison]], name: str) -> str
     )
 
 
+def _cost_section(rows: Sequence[SweepRow]) -> list[str]:
+    figures = [_cost_figure(shown, f"cost{n}") for n, shown in enumerate(_cost_panels(rows))]
+    return [page.element("h2", "What privacy costs"), *figures] if figures else []
+
+
+def _cost_panels(rows: Sequence[SweepRow]) -> list[list[CostPanel]]:
+    """Of each score, most often one, where privacy differs between runs."""
+    by_score: dict[Column, list[CostRun]] = {}
+    for row in rows:
+        run = CostRun(dict(row.overrides), row.score, row.alone, row.column)
+        by_score.setdefault(row.column, []).append(run)
+    return [panels for runs in by_score.values() if (panels := cost_panels(runs))]
+
+
+def _cost_figure(panels: Sequence[CostPanel], name: str) -> str:
+    from fedtrade.report.theme import to_svg
+
+    svg = to_svg(lambda figure: draw_cost(figure, panels), width=9.4, height=3.4, name=name)
+    return page.figure(
+        svg,
+        "The federated model's score against epsilon, of one model or of the whole run as its "
+        "settings say. Dots are runs, lines go through their means.",
+        "Score against epsilon",
+    )
+
+
 def _row(name: str, overrides: tuple[tuple[str, str], ...], results: Results) -> SweepRow:
     headline = results.headline
     hardest = hardest_baseline(results)
@@ -196,6 +248,7 @@ def _row(name: str, overrides: tuple[tuple[str, str], ...], results: Results) ->
         name=name,
         overrides=overrides,
         score=metric(results, FEDERATED, headline.metric, headline.level),
+        alone=metric(results, "local_tuned", headline.metric, headline.level),
         column=Column(describe(headline.metric, headline), headline.level),
         comparison=compare(results, hardest) if hardest else None,
         verdict=results.verdict,

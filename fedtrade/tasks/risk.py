@@ -159,6 +159,9 @@ class Risk:
         Strength of the pull to the prior, see `shrinkage_for`.
     alone_steps : int
         Adam steps of the models that a participant trains alone.
+    baselines : {"all", "ewma"}
+        What the model is compared with: all naive forecasts and models trained alone, or the EWMA
+        only, for runs of many participants whose baselines another run has computed.
 
     Raises
     ------
@@ -182,11 +185,14 @@ class Risk:
         learning_rate: float = 0.02,
         shrinkage: float = 2.0,
         alone_steps: int = 100,
+        baselines: Literal["all", "ewma"] = "all",
     ) -> None:
         if base_volatility not in ("ewma", "har_mix"):
             raise ValueError(
                 f"base_volatility must be 'ewma' or 'har_mix', got {base_volatility!r}."
             )
+        if baselines not in ("all", "ewma"):
+            raise ValueError(f"baselines must be 'all' or 'ewma', got {baselines!r}.")
         if local_steps < 1 or alone_steps < 1:
             raise ValueError(
                 f"local_steps and alone_steps must be at least 1, got {local_steps}, {alone_steps}."
@@ -203,6 +209,8 @@ class Risk:
         self._learning_rate = learning_rate
         self._shrinkage = shrinkage
         self._alone_steps = alone_steps
+        self._naive_arms = tuple(NAIVE_FORECASTERS) if baselines == "all" else ("ewma_t6",)
+        self._alone_arms = ALONE if baselines == "all" else ()
         self.levels = self._head.levels
         self.headline = Headline("pinball", self.levels[-1], unit="bp", scale=1e4)
         self.totals = tuple(f"{name}@{level}" for level in self.levels for name in TAIL_TOTALS)
@@ -386,7 +394,7 @@ class Risk:
 
     def arms(self, models: Iterable[str]) -> tuple[str, ...]:
         """See `NamesArms`."""
-        return tuple(dict.fromkeys((*NAIVE_FORECASTERS, *ALONE, *models)))
+        return tuple(dict.fromkeys((*self._naive_arms, *self._alone_arms, *models)))
 
     def scores(self, totals: NDArray[np.float64], daily: NDArray[np.float64]) -> Sequence[Score]:
         """Proper scores and coverage tests at each level, from the totals."""
@@ -414,7 +422,8 @@ class Risk:
     def _naive(self, returns: NDArray[np.float64], sample: Sample) -> dict[str, TailForecast]:
         """Tails of shape (n_bars, n_assets, n_levels) by naive arm."""
         out = {}
-        for arm, forecast in NAIVE_FORECASTERS.items():
+        for arm in self._naive_arms:
+            forecast = NAIVE_FORECASTERS[arm]
             tails = [self._tail(forecast, column, sample.n_train) for column in returns.T]
             out[arm] = TailForecast(
                 np.minimum(np.stack([tail.var for tail in tails], axis=1), -LEAST_RISK),
@@ -437,6 +446,8 @@ class Risk:
 
     def _alone(self, inputs: _Inputs, sample: Sample) -> dict[str, Model]:
         """Models of this sample alone: without the nowcast, by default and tuned, and with it."""
+        if not self._alone_arms:
+            return {}
         moments = self._moments(inputs, sample)
         own = without_nowcast(moments)
         examples = {
