@@ -12,6 +12,7 @@ from fedtrade.market import (
     ByPeriod,
     BySector,
     DirichletAssets,
+    DrawnAssets,
     Own,
     Panel,
     Partitioner,
@@ -111,6 +112,21 @@ def test_a_smaller_alpha_is_less_equal_and_a_seed_matters() -> None:
     assert rule(panel(20), 4, seed=1) != rule(panel(20), 4, seed=2)
     with pytest.raises(ConfigurationError, match=r"partition\.alpha must be positive, got 0"):
         DirichletAssets(alpha=0.0)
+
+
+def test_any_number_of_participants_draw_from_a_few_assets() -> None:
+    whole, rule = panel(6, 2), DrawnAssets(n_assets=2)
+    shares = rule(whole, 300, seed=1)
+    assert all(len(set(share.assets)) == 2 for share in shares)
+    assert all(list(share.assets) == sorted(share.assets) for share in shares)
+    assert len({share.assets for share in shares}) == 15
+    assert shares == rule(whole, 300, seed=1)
+    assert shares != rule(whole, 300, seed=2)
+    assert len(rule(whole, None, seed=1)) == 6
+    with pytest.raises(ConfigurationError, match=r"n_assets=7 are more .* at most 6"):
+        DrawnAssets(n_assets=7)(whole, 2, seed=0)
+    with pytest.raises(ConfigurationError, match=r"n_assets must be a whole number"):
+        DrawnAssets(n_assets=0)
 
 
 @pytest.mark.parametrize("rule", [*RULES, ByPeriod()])

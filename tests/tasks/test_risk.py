@@ -94,6 +94,19 @@ def test_untrained_model_is_its_naive_arm(
     )
 
 
+def test_baselines_can_be_left_to_another_run(market: Market) -> None:
+    (sample,) = _samples(market(N_BARS, 2), 1)
+    few, all_of_them = quick(baselines="ewma"), quick()
+    shared = _sums(few, [sample])
+    models = {"federated": _model(few, shared)}
+    found, whole = (task.evaluate(sample, shared, models) for task in (few, all_of_them))
+    assert found.arms == few.arms(["federated"]) == ("ewma_t6", "federated")
+    for arm in found.arms:
+        np.testing.assert_array_equal(_totals(found, arm), _totals(whole, arm))
+    with pytest.raises(ValueError, match="baselines must be"):
+        quick(baselines="none")
+
+
 @pytest.mark.parametrize(
     ("base", "naive"), [("ewma", ewma_t6), ("har_mix", har_mix_t6)], ids=["ewma", "har_mix"]
 )
