@@ -2,39 +2,70 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from flwr.app import Context, Message, MessageType
 
 from clients.contributed import kind_of
 from clients.participant import Participant
 from fedtrade.privacy.events import Event
+from fedtrade.privacy.groups import group_event
 from fedtrade.privacy.ledger import Unit
 from fedtrade.privacy.settings import RecordLevel
 from fedtrade.tasks.record_training import TrainsOnRecords
+from fedtrade.wire import SUM
 
 __all__ = ["Costs", "costs_of", "is_training"]
 
 Costs: TypeAlias = Mapping[Unit, tuple[Event, ...]]
 
+_CHANGED: Final = 2
+"""A record that is gone changes a contribution to another one: by twice the most that a
+contribution is, as if one participant had left and another come (Bun and Steinke 2016,
+proposition 27)."""
+
 
 def costs_of(message: Message, context: Context) -> Costs:
     """The events of what a message asks for; a unit is left out whose loss nothing bounds.
 
-    What leaves outside of a run's promise costs nothing here: a participant's own
-    `privacy.uncovered` says whether it may.
+    Noise that hides all of a participant hides its records too, and less well than noise of
+    DP-SGD that is meant for them. What leaves outside of a run's promise costs nothing here: a
+    participant's own `privacy.uncovered` says whether it may.
+
+    Raises
+    ------
+    ConfigurationError
+        If the run's settings leave open how much noise there is.
     """
     participant = Participant.of(context)
-    level, task = participant.privacy.record, participant.task
-    if level is None or not is_training(message) or not isinstance(task, TrainsOnRecords):
-        return {}
-    n_steps = task.local_steps
-    return {"record": (_record_event(level, participant.n_rounds * n_steps, n_steps),)}
+    whole = _on_the_sum(message, participant)
+    record = _in_training(message, participant)
+    if whole is None:
+        return {} if record is None else {"record": (record,)}
+    return {"record": (record or group_event(whole, _CHANGED),), "participant": (whole,)}
 
 
 def is_training(message: Message) -> bool:
     """Whether it asks for what always tells something of the data."""
     return kind_of(message) == MessageType.TRAIN
+
+
+def _on_the_sum(message: Message, participant: Participant) -> Event | None:
+    """What noise on the sum leaves of all that the participant adds to it."""
+    noise = participant.noise
+    if noise is None:
+        return None
+    if is_training(message):
+        return noise.plan.round_event
+    return noise.plan.sum_event if kind_of(message) == SUM and noise.covers_sums else None
+
+
+def _in_training(message: Message, participant: Participant) -> Event | None:
+    """What noise in the training itself leaves of a record."""
+    level, task = participant.privacy.record, participant.task
+    if level is None or not is_training(message) or not isinstance(task, TrainsOnRecords):
+        return None
+    return _record_event(level, participant.n_rounds * task.local_steps, task.local_steps)
 
 
 @lru_cache(maxsize=16)

@@ -11,8 +11,9 @@ from clients.costs import costs_of
 from clients.participant import Participant
 from fedtrade.errors import BudgetError, LedgerError, LimitError
 from fedtrade.privacy.accountant import spent
-from fedtrade.privacy.events import times
-from fedtrade.privacy.ledger import Account, Ledger
+from fedtrade.privacy.events import Concentrated, times
+from fedtrade.privacy.ledger import Account, Ledger, Unit
+from fedtrade.privacy.participant.claim import Claim
 from fedtrade.settings import Settings
 from fedtrade.wire import ROUND_NUMBER
 from simulations.grid import InProcessGrid
@@ -23,8 +24,11 @@ from tests.strategies.trust.federation import Federation, composer
 Make = Callable[..., Settings]
 
 NOISE = ("privacy=record", "privacy.record.look_back_bars=44")
+ON_SUMS = ("privacy=participant", "strategy.weights=equal")
+UPDATES = "privacy.participant.exclude=[scores,sums]"
 UNCOVERED = ["sums", "scores"]
 ALPHA = Account("alpha", unit="record")
+WHOLE = Account("alpha", unit="participant")
 N = 5
 
 
@@ -165,10 +169,57 @@ def test_a_run_spends_no_more_than_one_run_may(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("identity")
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        (UPDATES,),
+        ("privacy.participant.adaptive={target_quantile: 0.5}", UPDATES),
+        ("privacy.participant.scope=model",),
+    ],
+)
+def test_all_that_a_run_may_ask_for_comes_to_its_claim(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    """A record that is gone makes another contribution of one: noise of half the width."""
+    short = ("evaluation.n_origins=1", "federation.rounds=3")
+    own = node(tmp_path, *ON_SUMS, *short, *overrides, uncovered=UNCOVERED)
+    participant = Participant.of(own)
+    noise = participant.noise
+    assert noise is not None
+    for _ in range(participant.most_rounds):
+        within_budget(training(), own, same)
+    for _ in range(noise.plan.most_sums):
+        within_budget(message("query.sum"), own, same)
+    claim = Claim.of(noise)
+    with ledger_of(tmp_path) as ledger:
+        whole, record = ledger.standing(WHOLE), ledger.standing(ALPHA)
+    assert whole is not None
+    assert record is not None
+    assert whole.spent == pytest.approx(claim.epsilon, rel=1e-9)
+    rho = sum(event.rho * event.count for event in claim.events if isinstance(event, Concentrated))
+    assert record.spent == pytest.approx(spent([Concentrated(4.0 * rho)], 1e-5), rel=1e-9)
+
+
+@pytest.mark.usefixtures("identity")
+def test_with_noise_of_both_kinds_a_record_costs_what_its_own_leaves_of_it(tmp_path: Path) -> None:
+    both = node(
+        tmp_path, "privacy=both", "strategy.weights=equal", "privacy.record.look_back_bars=44"
+    )
+    on_sums, in_training = node(tmp_path, *ON_SUMS), node(tmp_path, *NOISE)
+    found = costs_of(training(), both)
+    assert found["record"] == costs_of(training(), in_training)["record"]
+    assert found["participant"] == costs_of(training(), on_sums)["participant"]
+    assert costs_of(message("query.sum"), both) == costs_of(message("query.sum"), on_sums)
+    assert set(costs_of(message("query.sum"), both)) == {"record", "participant"}
+
+
+@pytest.mark.usefixtures("identity")
 def test_what_is_outside_of_a_runs_promise_costs_nothing(tmp_path: Path) -> None:
-    own = node(tmp_path, *NOISE)
-    within_budget(message("query.sum"), own, same)
-    within_budget(message("evaluate"), own, same)
+    for noise in (NOISE, (*ON_SUMS, UPDATES)):
+        own = node(tmp_path, *noise)
+        within_budget(message("query.sum"), own, same)
+        within_budget(message("evaluate"), own, same)
     assert not (tmp_path / "state" / "privacy.sqlite").exists()
 
 
@@ -192,13 +243,15 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 @contextmanager
-def federation(settings: Settings, folder: Path, epsilon: float, run: int) -> Iterator[Federation]:
+def federation(
+    settings: Settings, folder: Path, epsilon: float, run: int, unit: Unit
+) -> Iterator[Federation]:
     """One run of several; participant 2 has a budget."""
     configs = {}
     for number in range(N):
         privacy: dict[str, Any] = {"uncovered": UNCOVERED}
         if number == 2:
-            privacy["record"] = {"epsilon": epsilon}
+            privacy[unit] = {"epsilon": epsilon}
         allow = {"modes": ["plain", "masked"], "scores": "by_participant"}
         configs[number] = node_config(
             folder / str(number), number=number, allow=allow, privacy=privacy
@@ -210,37 +263,50 @@ def federation(settings: Settings, folder: Path, epsilon: float, run: int) -> It
         yield Federation(grid, settings)
 
 
-@pytest.mark.parametrize("mode", ["plain", pytest.param("masked", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("mode", "unit", "noise"),
+    [
+        ("plain", "record", NOISE),
+        ("plain", "participant", (*ON_SUMS, UPDATES)),
+        ("masked", "participant", (*ON_SUMS, UPDATES)),
+        pytest.param("masked", "record", NOISE, marks=pytest.mark.slow),
+        pytest.param("masked", "record", (*ON_SUMS, UPDATES), marks=pytest.mark.slow),
+    ],
+)
 def test_a_participant_whose_budget_is_spent_stays_out_and_the_others_go_on(
-    five: Make, tmp_path: Path, mode: str
+    five: Make, tmp_path: Path, mode: str, unit: Unit, noise: tuple[str, ...]
 ) -> None:
     """Its budget is for two rounds, in all runs together."""
     changes = ["aggregation.dropout_share=0.2", "aggregation.colluding_share=0"]
     settings = five(
         f"aggregation={mode}",
         *(changes if mode == "masked" else []),
-        *NOISE,
+        *noise,
         "federation.rounds=4",
     )
     own = context({"partition-id": 2}, run_id=RUN_ID)
     own.run_config["settings"] = settings.to_json()
     with task_identity(Identity(run_id=RUN_ID)):
-        (events,) = costs_of(training(), own).values()
+        events = costs_of(training(), own)[unit]
     epsilon = spent([times(event, 2) for event in events], 1e-5)
-    with federation(settings, tmp_path, epsilon, 2) as run:
+    with federation(settings, tmp_path, epsilon, 2, unit) as run:
         run.prepare()
         for _ in range(2):
             assert run.round().refusals == ()
         report = run.round()
         assert (report.skipped, report.n_replies) == ("", 4)
         reason = run.participants(report)[2]
-        assert "the privacy budget of alpha/prices (record) does not cover" in reason
+        assert f"the privacy budget of alpha/prices ({unit}) does not cover" in reason
         assert "requested epsilon" in reason
         assert "remaining 0 of" in reason or "remaining 1e-" in reason
         report = run.round()
         assert (report.skipped, report.n_replies, set(run.participants(report))) == ("", 4, {2})
-    with federation(settings, tmp_path, epsilon, 3) as run:
+    with federation(settings, tmp_path, epsilon, 3, unit) as run:
         run.prepare()
         reasons = run.participants(run.round())
         assert set(reasons) == {2}
         assert "the privacy budget of alpha/prices" in reasons[2]
+    with Ledger(tmp_path / "1" / "state" / "privacy.sqlite") as ledger:
+        without_budget = ledger.standing(Account("alpha", unit=unit))
+    assert without_budget is not None
+    assert without_budget.spent == spent([times(event, 5) for event in events], 1e-5)

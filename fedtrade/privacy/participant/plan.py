@@ -82,6 +82,16 @@ class ReleasePlan:
         return share * self.rho / (self.n_scopes * self.n_sums) if self.n_sums else 0.0
 
     @property
+    def round_event(self) -> Event:
+        """What one round of training costs a participant; there must be one."""
+        return Concentrated(self.round_rho)
+
+    @property
+    def sum_event(self) -> Event:
+        """What one federated sum costs a participant; there must be one with noise."""
+        return Concentrated(self.sum_rho)
+
+    @property
     def update_noise(self) -> float:
         """Deviation of the noise on a sum of updates, in clips.
 
@@ -135,8 +145,12 @@ class ReleasePlan:
         return self._events(1)
 
     def _events(self, n_models: int) -> tuple[Event, ...]:
-        kinds = ((self.round_rho, self.n_rounds), (self.sum_rho, self.n_sums))
-        return tuple(times(Concentrated(rho), n_models * n) for rho, n in kinds if n)
+        found = []
+        if self.n_rounds:
+            found.append(times(self.round_event, n_models * self.n_rounds))
+        if self.n_sums:
+            found.append(times(self.sum_event, n_models * self.n_sums))
+        return tuple(found)
 
 
 @lru_cache(maxsize=64)
