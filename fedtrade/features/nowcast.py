@@ -45,12 +45,15 @@ def market_nowcast(total: NDArray[np.float64]) -> NDArray[np.float64]:
     """Features of each bar, shape (n_calendar, 4), from the sum of all contributions.
 
     The means of `log(s2/s11)` and `log(s33/s11)`, `log(0.1 + mean |shock|)` and
-    `min(mean shock, 0)`; NaN at bars to which nobody contributed.
+    `min(mean shock, 0)`; NaN at bars to which nobody contributed. With noise on the sum a mean
+    |shock| below zero is taken for zero, and a number of assets below one half for nobody.
     """
     count = total[:, -1:]
-    mean = np.divide(total[:, :-1], count, out=np.full_like(total[:, :-1], np.nan), where=count > 0)
+    known = count >= 0.5
+    mean = np.divide(total[:, :-1], count, out=np.full_like(total[:, :-1], np.nan), where=known)
+    size = np.maximum(mean[:, 2], 0.0)
     return np.stack(
-        [mean[:, 0], mean[:, 1], np.log(0.1 + mean[:, 2]), np.minimum(mean[:, 3], 0.0)], axis=1
+        [mean[:, 0], mean[:, 1], np.log(0.1 + size), np.minimum(mean[:, 3], 0.0)], axis=1
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -112,7 +113,12 @@ class RecordTraining:
         weights = (np.arange(index.shape[1]) < counts[:, None]) / np.maximum(counts, 1)[:, None]
         shares = torch.from_numpy(weights.astype(np.float32))
 
+        everything = np.arange(len(index))
+        all_examples = cache(lambda: examples.at(index))  # where each step takes all of them
+
         def losses(vectors: Tensor, chosen: NDArray[np.intp]) -> Tensor:
+            if np.array_equal(chosen, everything):
+                return (loss_of(vectors, all_examples()) * shares).sum(dim=-1)
             each = loss_of(vectors, examples.at(index[chosen]))
             return (each * shares[torch.from_numpy(chosen)]).sum(dim=-1)
 

@@ -33,6 +33,15 @@ def test_a_rising_market_has_no_negative_part() -> None:
     assert market_nowcast(total)[0] == pytest.approx([0.0, 0.0, np.log(2.1), 0.0])
 
 
+def test_noise_on_the_sum_leaves_numbers_or_nothing() -> None:
+    """A mean that cannot be, and counts of nearly nobody."""
+    noisy = np.array([[0.0, 0.0, -3.0, 1.0, 2.0], [5.0, 5.0, 5.0, 5.0, 1e-9], [0, 0, 0, 0, -1.0]])
+    with np.errstate(all="raise"):
+        found = market_nowcast(noisy)
+    assert found[0] == pytest.approx([0.0, 0.0, np.log(0.1), 0.0])
+    assert np.isnan(found[1:]).all()
+
+
 def test_assets_in_their_warm_up_are_not_counted(market: Market) -> None:
     returns = market(n_bars=60).returns()
     returns[:30, 2] = np.nan

@@ -8,15 +8,17 @@ import pytest
 import torch
 from scipy.stats import binom, chi2
 
+from fedtrade.errors import PrivacyError
 from fedtrade.market.panel import Panel
 from fedtrade.models import MLP, Linear
 from fedtrade.models.fitting import fit_vectors
 from fedtrade.privacy.accountant import spent
 from fedtrade.privacy.dp_sgd import (
+    STEPS,
     PrivateSums,
     RecordNoise,
     _drawn,
-    _exact_noise,
+    _ExactNoise,
     record_gradients,
     train_on_records,
 )
@@ -157,7 +159,7 @@ def test_blocks_learn_from_every_label_once(market: Market) -> None:
 def test_without_a_clip_and_noise_it_is_plain_training(secure: bool, market: Market) -> None:
     training = training_of("signal", market(260, 4))
     start = training.prior + np.float32(0.05)
-    silent = noise(clip=1e9, stddev=1e-9, secure=secure)
+    silent = noise(clip=1e9, stddev=1e-6, secure=secure)
     trained = train_on_records(start, training, silent)
     everything = np.arange(training.n_records)
 
@@ -224,9 +226,27 @@ def test_low_bits_of_secure_noise_do_not_tell_the_sum() -> None:
 
     naive = exact + np.random.default_rng(0).normal(size=n)
     assert gives_itself_away(naive).all()
-    add = _exact_noise(n, 1.0)
-    ours = add(torch.full((n,), exact, dtype=torch.float64)).numpy()
-    assert gives_itself_away(ours).mean() < 0.5
+    noisy = _ExactNoise(n, noise(stddev=1.0, secure=True))
+    for value in (exact, float(np.pi), 0.0):
+        ours = noisy.added_to(torch.full((n,), value, dtype=torch.float64)).numpy()
+        on_lattice = ours * STEPS  # the same numbers can come out, whatever the sum
+        np.testing.assert_array_equal(on_lattice, np.rint(on_lattice))
+        assert len(np.unique(on_lattice)) > 0.99 * n
+
+
+def test_noise_too_small_for_the_lattice_is_refused() -> None:
+    tiny = _ExactNoise(1, noise(stddev=1e-12, secure=True))
+    with pytest.raises(PrivacyError, match="too small beside the sums"):
+        tiny.added_to(torch.ones(1, dtype=torch.float64))
+
+
+def test_records_in_another_order_are_their_own(market: Market) -> None:
+    """All records at once are kept from step to step; some of them, or in disorder, are not."""
+    training = training_of("risk", market(260, 4))
+    vector = torch.from_numpy(training.prior + np.float32(0.01))
+    whole = record_gradients(training, vector, np.arange(training.n_records))
+    backwards = np.arange(training.n_records)[::-1].copy()
+    torch.testing.assert_close(record_gradients(training, vector, backwards), whole.flip(0))
 
 
 def test_lots_are_drawn_by_record_and_not_by_seed() -> None:

@@ -154,7 +154,7 @@ def audit(
 
     own = bound("the training as it is", noise)
     controls = [
-        bound("without noise", replace(noise, stddev=1e-9 * noise.stddev)),
+        bound("without noise", replace(noise, stddev=1e-6 * noise.stddev)),
         bound("without the clip", replace(noise, clip=_UNCLIPPED * noise.clip)),
     ]
     members = {}

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from fedtrade.privacy.ledger import history, schema
 from fedtrade.privacy.ledger.account import Account
 from fedtrade.privacy.ledger.budget import Budget, Window
-from fedtrade.privacy.ledger.budget_text import budget_from_json, budget_to_json
+from fedtrade.privacy.ledger.budget_text import budget_from_json, budget_to_json, budgets_from_json
 from fedtrade.privacy.ledger.composition import Counts, epsilon_of, is_quick
 from fedtrade.privacy.ledger.proof import Proof
 from fedtrade.privacy.ledger.standing import Standing, measured_by
@@ -165,9 +165,9 @@ def standings(connection: Connection, at: float, number: int | None = None) -> I
     )
     if number is not None:
         found = found.where(owner.c.id == number)
-    for row in connection.execute(found).all():
+    rows = connection.execute(found).all()
+    for row, budget in zip(rows, budgets_from_json([row.budget for row in rows]), strict=True):
         account = Account(row.participant, row.dataset, row.unit)
-        budget = budget_from_json(row.budget)
         window = _window(budget, at)
         spent = row.spent if row.window == window.start else None
         if spent is None:

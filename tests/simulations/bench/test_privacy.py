@@ -29,5 +29,7 @@ def test_noise_is_timed_beside_opendp() -> None:
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="n_repeats=1"):
         privacy_noise.run(n_repeats=1)
-    with pytest.raises(ConfigurationError, match="'speed' is none of accounting, noise, ledger"):
+    with pytest.raises(
+        ConfigurationError, match="'speed' is none of accounting, noise, training, ledger"
+    ):
         privacy.run(parts=["speed"])
