@@ -56,8 +56,8 @@ def market_sum(
 def market_mean(total: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means of each bar, shape (n_calendar, 4), from the sum of all contributions.
 
-    NaN where nobody contributed.
+    NaN where nobody contributed, which a number below one half means where there is noise on it.
     """
     mean = np.full(total.shape[1:], np.nan)
-    np.divide(total[0], total[1], out=mean, where=total[1] > 0)
+    np.divide(total[0], total[1], out=mean, where=total[1] >= 0.5)
     return mean

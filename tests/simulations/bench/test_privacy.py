@@ -1,7 +1,7 @@
 import pytest
 
 from fedtrade.errors import ConfigurationError
-from simulations.bench import privacy, privacy_accounting, privacy_noise
+from simulations.bench import privacy, privacy_accounting, privacy_noise, privacy_training
 
 
 def test_accountants_are_compared_and_calibration_is_measured() -> None:
@@ -21,9 +21,20 @@ def test_accountants_are_compared_and_calibration_is_measured() -> None:
 def test_noise_is_timed_beside_opendp() -> None:
     records = privacy_noise.run(n_params=20, n_repeats=3)
     found = {(r.case, r.subject, r.metric): r.value for r in records}
-    assert len(found) == 6
+    assert len(found) == 12
     assert all(value is not None and value > 0.0 for value in found.values())
     assert ("clip and noise, 20 numbers, Gaussian", "opendp", "median") in found
+    assert ("an update of 20 numbers, its part of the noise", "opendp", "median") in found
+
+
+def test_private_training_is_timed_beside_plain() -> None:
+    records = privacy_training.run(n_steps=(2,), n_bars=80, n_assets=1, n_repeats=2)
+    found = {(r.subject, r.metric): r.value for r in records}
+    for subject in ("day", "label", "label, floating-point noise"):
+        ratio = found[subject, "median"] / found["plain", "median"]
+        assert found[subject, "over plain"] == pytest.approx(ratio)
+    with pytest.raises(ConfigurationError, match="n_bars=20 at least 60"):
+        privacy_training.run(n_bars=20)
 
 
 def test_options_out_of_range_are_refused() -> None:
