@@ -1,7 +1,6 @@
 """What an answer costs a participant's privacy, by what is protected."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 from flwr.app import Context, Message, MessageType
@@ -11,7 +10,6 @@ from clients.participant import Participant
 from fedtrade.privacy.events import Event
 from fedtrade.privacy.groups import group_event
 from fedtrade.privacy.ledger import Unit
-from fedtrade.privacy.settings import RecordLevel
 from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.wire import SUM
 
@@ -65,11 +63,7 @@ def _in_training(message: Message, participant: Participant) -> Event | None:
     level, task = participant.privacy.record, participant.task
     if level is None or not is_training(message) or not isinstance(task, TrainsOnRecords):
         return None
-    return _record_event(level, participant.n_rounds * task.local_steps, task.local_steps)
-
-
-@lru_cache(maxsize=16)
-def _record_event(level: RecordLevel, n_steps_in_all: int, n_steps: int) -> Event:
     from fedtrade.privacy.dp_sgd import RecordNoise
 
-    return RecordNoise.of(level, n_steps_in_all).event(n_steps)
+    noise = RecordNoise.of(level, participant.n_rounds * task.local_steps)
+    return noise.event(task.local_steps)
