@@ -1,10 +1,11 @@
 # A few verbs. Each makes the virtual environment it needs; `make help` lists them.
 # PYTHON=python3.12 chooses the interpreter, ARGS='...' adds arguments to the command of a verb,
-# WORKERS=0 keeps the quick tests in one process.
+# WORKERS=0 keeps the quick tests in one process; by default there is one more than there are
+# cores, as tests of real nodes mostly wait.
 
 PYTHON ?= python3
 ARGS ?=
-WORKERS ?= auto
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BENCHES ?= grid privacy robust secure value
 DIST ?= dist
 SITE ?= site

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from fedtrade.cli import _options, main
+from fedtrade.folder_lock import held
 from fedtrade.settings import Settings
 
 N_BARS, N_ASSETS = 150, 4
@@ -316,6 +317,15 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert_one_sentence(outcome, "could not be written", "out/")
     assert not Path("out/results.json").exists()  # of an earlier run
     assert not list(Path("out").rglob(".*"))
+
+
+def test_two_runs_do_not_write_into_one_folder(tiny: list[str], cli: Cli) -> None:
+    Path("out/checkpoint").mkdir(parents=True)
+    Path("out/results.json").write_text("of the other run", encoding="utf-8")
+    with held(Path("out"), "out", "checkpoint/lock"):
+        outcome = cli("simulate", *tiny, "out=out", "progress=none")
+    assert_one_sentence(outcome, "out=out is used by another process")
+    assert Path("out/results.json").read_text(encoding="utf-8") == "of the other run"
 
 
 # --- a run --------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedtrade.errors import ConfigurationError, FedtradeError
+from fedtrade.folder_lock import held
 from fedtrade.nodes.flower import CONNECTION, command_line
 from fedtrade.nodes.foresight import check_ahead
-from fedtrade.nodes.lock import held
 from fedtrade.nodes.logs import Log
 from fedtrade.nodes.private_files import make_private_folder
 from fedtrade.nodes.provision import KITS_FOLDER, Provisioned

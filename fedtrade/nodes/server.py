@@ -10,10 +10,10 @@ from typing import Final
 
 from fedtrade.checkpoint import can_resume
 from fedtrade.errors import ConfigurationError, FedtradeError, NodeError
+from fedtrade.folder_lock import held
 from fedtrade.nodes.certificates import served_by
 from fedtrade.nodes.flower import CONNECTION
 from fedtrade.nodes.kits import AUTHORITY
-from fedtrade.nodes.lock import held
 from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.process import Process
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
@@ -64,6 +64,8 @@ class Server:
     def __enter__(self) -> "Server":
         settings = self.settings
         port = free_port(settings.host, settings.port, "server.port")
+        if settings.monitor_port is not None:  # before anything starts; it is opened at the end
+            free_port(settings.monitor_host, settings.monitor_port, "server.monitor_port")
         if settings.gateway:
             self.host, self.port = LOOPBACK, free_port(LOOPBACK, settings.superlink_port, "port")
         else:

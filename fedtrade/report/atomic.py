@@ -63,6 +63,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, if it is not there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(_sentence(path, error)) from error
+
+
 def remove(path: Path) -> None:
     """Remove a file if there is one.
 

@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from fedtrade.checkpoint import FOLDER
 from fedtrade.errors import NodeError
 from fedtrade.nodes.monitor import Monitor
+from fedtrade.nodes.server import Server
+from fedtrade.nodes.settings import ServerSettings
 
 STATUS: dict[str, Any] = {
     "schema": 1,
@@ -206,3 +208,17 @@ def test_a_taken_port_is_named(watched: Watched) -> None:
     port = watched.monitor.port
     with pytest.raises(NodeError, match=rf"server\.monitor_port={port}"):
         Monitor("127.0.0.1", port, status=watched.status, is_up=lambda: True)
+
+
+def test_a_server_whose_monitors_port_is_taken_starts_nothing(
+    watched: Watched, tmp_path: Path
+) -> None:
+    port, said = watched.monitor.port, []
+    settings = ServerSettings(
+        folder=str(tmp_path / "none"), host="127.0.0.1", port=0, monitor_port=port
+    )
+    server = Server(settings, said.append, lambda *_: None)
+    with pytest.raises(NodeError, match=rf"server\.monitor_port={port} cannot be listened on"):
+        server.__enter__()
+    assert not said
+    assert not (tmp_path / "none").exists()
