@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from fedtrade.privacy.ledger import history, schema
@@ -26,6 +27,35 @@ __all__ = [
     "save_spent",
     "standings",
 ]
+
+# Statements are put together once: that takes longer than running them.
+_OWNER: Final = schema.account
+_BALANCE: Final = schema.balance
+_TALLY: Final = schema.tally
+_NAMES: Final = (_OWNER.c.participant, _OWNER.c.dataset, _OWNER.c.unit)
+_NUMBER: Final = select(_OWNER.c.id).where(
+    *(column == bindparam(f"own_{column.name}") for column in _NAMES)
+)
+_FOUND: Final = (
+    select(_BALANCE.c.budget, _BALANCE.c.window, _BALANCE.c.proof, _TALLY.c.event, _TALLY.c.count)
+    .outerjoin(_TALLY, _TALLY.c.account == _BALANCE.c.account)
+    .where(_BALANCE.c.account == bindparam("number"))
+)
+_CHANGE: Final = update(_BALANCE).where(_BALANCE.c.account == bindparam("number"))
+_SPENT: Final = _CHANGE.values(
+    window=bindparam("start"), spent=bindparam("total"), proof=bindparam("fits")
+)
+_COUNTED: Final = upsert(_TALLY)
+_COUNT: Final = _COUNTED.on_conflict_do_update(
+    index_elements=["account", "event"], set_={"count": _COUNTED.excluded.count}
+)
+_STANDINGS: Final = (
+    select(_OWNER.c.id, *_NAMES, _BALANCE.c.budget, _BALANCE.c.window, _BALANCE.c.spent)
+    .join(_BALANCE, _BALANCE.c.account == _OWNER.c.id)
+    .order_by(*_NAMES)
+)
+_AT_ONCE: Final = 500
+_STANDING: Final = _STANDINGS.where(_OWNER.c.id == bindparam("number"))
 
 
 @dataclass(slots=True)
@@ -65,51 +95,44 @@ class Balance:
 
 def number_of(connection: Connection, account: Account, *, make: bool) -> int | None:
     """The number of an account in the file; None if it has none and none is made."""
-    table = schema.account
-    row = connection.execute(
-        select(table.c.id).where(
-            table.c.participant == account.participant,
-            table.c.dataset == account.dataset,
-            table.c.unit == account.unit,
-        )
-    ).one_or_none()
-    if row is not None:
-        return int(row.id)
+    own = {
+        "own_participant": account.participant,
+        "own_dataset": account.dataset,
+        "own_unit": account.unit,
+    }
+    number = connection.execute(_NUMBER, own).scalar_one_or_none()
+    if number is not None:
+        return int(number)
     if not make:
         return None
     made = connection.execute(
-        insert(table).values(
+        insert(_OWNER).values(
             participant=account.participant, dataset=account.dataset, unit=account.unit
         )
     ).inserted_primary_key
     assert made is not None
-    connection.execute(insert(schema.balance).values(account=made[0], window=-inf))
+    connection.execute(insert(_BALANCE).values(account=made[0], window=-inf))
     return int(made[0])
 
 
 def balance_of(connection: Connection, number: int, at: float) -> Balance:
     """The balance of an account; where a window has passed, of the one that has begun since."""
-    row = connection.execute(select(schema.balance).where(schema.balance.c.account == number)).one()
-    budget = budget_from_json(row.budget)
+    rows = connection.execute(_FOUND, {"number": number}).all()
+    kept_budget, kept_window, kept_proof, _, _ = rows[0]
+    budget = budget_from_json(kept_budget)
     window = _window(budget, at)
-    proof = Proof.from_json(row.proof)
-    if window.start != row.window:
+    proof = Proof.from_json(kept_proof)
+    if window.start != kept_window:
         counts = history.recount(connection, number, window.start)
         return Balance(number, budget, window, counts, proof, None)
-    tally = schema.tally
-    found = connection.execute(
-        select(tally.c.event, tally.c.count).where(tally.c.account == number)
-    )
-    counts = Counter({event: count for event, count in found if count})
+    counts = Counter({event: count for *_, event, count in rows if count})
     return Balance(number, budget, window, counts, proof, counts.copy())
 
 
 def save_budget(connection: Connection, number: int, budget: Budget, at: float) -> None:
     """Put a budget in force, and count anew by it."""
     values = {"budget": budget_to_json(budget), "proof": None}
-    connection.execute(
-        update(schema.balance).where(schema.balance.c.account == number).values(**values)
-    )
+    connection.execute(_CHANGE.values(**values), {"number": number})
     balance = balance_of(connection, number, at)
     save_spent(connection, balance, balance.epsilon_if_quick())
 
@@ -118,62 +141,43 @@ def save_spent(connection: Connection, balance: Balance, spent: float | None) ->
     """Write what a balance has become, and its epsilon, or None if it was not computed."""
     number, kept = balance.number, balance.kept
     if kept is None:
-        connection.execute(delete(schema.tally).where(schema.tally.c.account == number))
+        connection.execute(delete(_TALLY).where(_TALLY.c.account == number))
         kept = Counter()
-    connection.execute(
-        update(schema.balance)
-        .where(schema.balance.c.account == number)
-        .values(window=balance.window.start, spent=spent, proof=balance.proof.to_json())
-    )
+    start, fits = balance.window.start, balance.proof.to_json()
+    values = {"number": number, "start": start, "total": spent, "fits": fits}
+    connection.execute(_SPENT, values)
     rows = [
         {"account": number, "event": event, "count": count}
         for event, count in balance.counts.items()
         if count != kept[event]
     ]
     if rows:
-        statement = upsert(schema.tally)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["account", "event"], set_={"count": statement.excluded.count}
-            ),
-            rows,
-        )
+        connection.execute(_COUNT, rows)
 
 
 def budget_of(connection: Connection, number: int) -> Budget | None:
     """The budget of an account that is in force, or was last."""
-    table = schema.balance
-    found = select(table.c.budget).where(table.c.account == number)
+    found = select(_BALANCE.c.budget).where(_BALANCE.c.account == number)
     return budget_from_json(connection.execute(found).scalar_one())
 
 
 def accounts(connection: Connection) -> list[tuple[int, Account]]:
     """All accounts by number, in the order of their names."""
-    owner = schema.account
-    found = select(owner).order_by(owner.c.participant, owner.c.dataset, owner.c.unit)
-    rows = connection.execute(found).all()
+    rows = connection.execute(select(_OWNER).order_by(*_NAMES)).all()
     return [(row.id, Account(row.participant, row.dataset, row.unit)) for row in rows]
 
 
 def standings(connection: Connection, at: float, number: int | None = None) -> Iterator[Standing]:
     """How an account stands, or all do in the order of their names."""
-    owner, balance = schema.account, schema.balance
-    found = (
-        select(owner, balance.c.budget, balance.c.window, balance.c.spent)
-        .join(balance, balance.c.account == owner.c.id)
-        .order_by(owner.c.participant, owner.c.dataset, owner.c.unit)
-    )
-    if number is not None:
-        found = found.where(owner.c.id == number)
-    rows = connection.execute(found).all()
-    for row, budget in zip(rows, budgets_from_json([row.budget for row in rows]), strict=True):
-        account = Account(row.participant, row.dataset, row.unit)
-        window = _window(budget, at)
-        spent = row.spent if row.window == window.start else None
-        if spent is None:
-            own = balance_of(connection, row.id, at)
-            spent = own.epsilon(own.counts)
-        yield Standing(account, budget, window, at, spent)
+    found = connection.execute(_STANDINGS if number is None else _STANDING, {"number": number})
+    for rows in found.partitions(_AT_ONCE):
+        for row, budget in zip(rows, budgets_from_json([row[4] for row in rows]), strict=True):
+            own, participant, dataset, unit, _, kept_window, spent = row
+            window = _window(budget, at)
+            if spent is None or kept_window != window.start:
+                balance = balance_of(connection, own, at)
+                spent = balance.epsilon(balance.counts)
+            yield Standing(Account(participant, dataset, unit), budget, window, at, spent)
 
 
 def _window(budget: Budget | None, at: float) -> Window:

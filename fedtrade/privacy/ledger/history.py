@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, func, insert, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from fedtrade.privacy.ledger import schema
 from fedtrade.privacy.ledger.account import Account
@@ -18,6 +17,16 @@ Action: TypeAlias = Literal["budget", "allocated", "consumed", "released"]
 
 _RELEASED: Final = "released"
 _EVENTS: Final = "events"
+
+# Statements that every operation needs are put together once: that takes longer than running them.
+_ENTRY: Final = schema.entry
+_SETTLED: Final = schema.entry.alias()
+_ADD: Final = insert(_ENTRY)
+_OPENED: Final = (
+    select(_ENTRY.c.account, _ENTRY.c.time, _ENTRY.c.detail, _SETTLED.c.id)
+    .outerjoin(_SETTLED, _SETTLED.c.operation == _ENTRY.c.id)
+    .where(_ENTRY.c.id == bindparam("operation"), _ENTRY.c.action == "allocated")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ def add(
         "operation": operation,
         "detail": detail,
     }
-    key = connection.execute(insert(schema.entry).values(**row)).inserted_primary_key
+    key = connection.execute(_ADD, row).inserted_primary_key
     assert key is not None
     return int(key[0])
 
@@ -91,7 +100,7 @@ def entries(
     connection: Connection, account: int | None = None, last: int | None = None
 ) -> Iterator[Entry]:
     """The history of an account or of all, or the last so many entries of it."""
-    entry, owner = schema.entry, schema.account
+    entry, owner = _ENTRY, schema.account
     found = (
         select(entry, owner.c.participant, owner.c.dataset, owner.c.unit)
         .join(owner, owner.c.id == entry.c.account)
@@ -108,12 +117,7 @@ def entries(
 
 def opened(connection: Connection, operation: int) -> Opened | None:
     """An operation; None if there is none of this number."""
-    entry, settled = schema.entry, aliased(schema.entry)
-    row = connection.execute(
-        select(entry.c.account, entry.c.time, entry.c.detail, settled.c.id)
-        .outerjoin(settled, settled.c.operation == entry.c.id)
-        .where(entry.c.id == operation, entry.c.action == "allocated")
-    ).one_or_none()
+    row = connection.execute(_OPENED, {"operation": operation}).one_or_none()
     if row is None:
         return None
     counts = Counter(json.loads(row.detail)[_EVENTS])
@@ -122,9 +126,8 @@ def opened(connection: Connection, operation: int) -> Opened | None:
 
 def first_time(connection: Connection, account: int) -> float | None:
     """When something was first allocated; None if nothing was."""
-    entry = schema.entry
-    found = select(func.min(entry.c.time)).where(
-        entry.c.account == account, entry.c.action == "allocated"
+    found = select(func.min(_ENTRY.c.time)).where(
+        _ENTRY.c.account == account, _ENTRY.c.action == "allocated"
     )
     value = connection.execute(found).scalar_one()
     return None if value is None else float(value)
@@ -132,7 +135,7 @@ def first_time(connection: Connection, account: int) -> float | None:
 
 def recount(connection: Connection, account: int, start: float) -> Counter[str]:
     """What was allocated from a time on and not released, from the history alone."""
-    entry, settled = schema.entry, aliased(schema.entry)
+    entry, settled = _ENTRY, _SETTLED
     found = (
         select(entry.c.detail)
         .outerjoin(settled, (settled.c.operation == entry.c.id) & (settled.c.action == _RELEASED))

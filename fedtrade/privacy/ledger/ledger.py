@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, Float, bindparam, case, select, update
 
 from fedtrade.errors import BudgetError, LedgerError
 from fedtrade.privacy.events import Event
@@ -33,6 +33,13 @@ __all__ = ["Charge", "Ledger"]
 
 _ROUNDING: Final = 1e-9
 """Share of a budget by which sums of numbers that are not exact may exceed it."""
+
+_CLOCK: Final = schema.clock.c.latest
+_LATEST: Final = select(_CLOCK)
+_NOW: Final = bindparam("now", type_=Float)
+_TICK: Final = (
+    update(schema.clock).values(latest=case((_CLOCK > _NOW, _CLOCK), else_=_NOW)).returning(_CLOCK)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,15 +261,12 @@ class Ledger:
             return max(0.0, self._read_clock(connection) - self._now())
 
     def _read_clock(self, connection: Connection) -> float:
-        latest = connection.execute(select(schema.clock.c.latest)).scalar_one()
+        latest = connection.execute(_LATEST).scalar_one()
         return max(float(latest), self._now())
 
     def _tick(self, connection: Connection) -> float:
         """The time, which no later entry will be before."""
-        latest = schema.clock.c.latest
-        at = case((latest > self._now(), latest), else_=self._now())
-        ticked = update(schema.clock).values(latest=at).returning(latest)
-        return float(connection.execute(ticked).scalar_one())
+        return float(connection.execute(_TICK, {"now": self._now()}).scalar_one())
 
 
 def _admit(account: Account, balance: Balance, asked: Counts, at: float) -> float | None:
