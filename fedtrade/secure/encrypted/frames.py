@@ -11,6 +11,7 @@ __all__ = ["receive", "send"]
 COUNT = struct.Struct("<I")
 LENGTH = struct.Struct("<Q")
 MOST_PARTS = 1 << 16
+MOST_PIECE_BYTES = 1 << 18
 
 
 def send(connection: socket.socket, parts: Sequence[bytes]) -> None:
@@ -42,11 +43,14 @@ def receive(connection: socket.socket, most: int) -> list[bytes]:
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
-    data = bytearray(size)
-    view, done = memoryview(data), 0
-    while done < size:
-        got = connection.recv_into(view[done:])
-        if not got:
+    # At once where the socket blocks: one allocation, and no copy.
+    data = connection.recv(size, socket.MSG_WAITALL) if size else b""
+    if len(data) == size:
+        return data
+    pieces, missing = [data], size - len(data)
+    while missing:
+        if not pieces[-1]:
             raise EOFError("the other side has closed.")
-        done += got
-    return bytes(data)
+        pieces.append(connection.recv(min(missing, MOST_PIECE_BYTES)))
+        missing -= len(pieces[-1])
+    return b"".join(pieces)
