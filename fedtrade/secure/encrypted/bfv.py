@@ -39,6 +39,7 @@ from fedtrade.secure.encrypted.lattice import (
     rounding_deviation,
 )
 from fedtrade.secure.encrypted.pads import WordPads
+from fedtrade.secure.encrypted.residues import Residues
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
 
 __all__ = ["BFV", "bfv"]
@@ -166,6 +167,10 @@ class BFV:
         """TenSEAL's vector of a chunk."""
         read = load_tenseal().bfv_vector_from
         return load_vector(read, context, chunk, n_primes=len(self.prime_bits) - 1, is_ntt=False)
+
+    def residues(self, context: Any) -> Residues:
+        """How ciphertexts are stored."""
+        return Residues.of(context, load_tenseal().sealapi, DEGREE)
 
     @property
     def word_pads(self) -> WordPads:

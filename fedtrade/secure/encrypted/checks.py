@@ -12,7 +12,13 @@ import struct
 
 from fedtrade.errors import ProtocolError
 
-__all__ = ["check_seal_object", "check_size", "check_tenseal_vector", "varint_bytes"]
+__all__ = [
+    "check_seal_object",
+    "check_size",
+    "check_tenseal_vector",
+    "scale_bytes",
+    "varint_bytes",
+]
 
 SEAL_MAGIC = 0xA15E
 SEAL_HEADER = struct.Struct("<HBBBBHQ")
@@ -36,8 +42,8 @@ def check_size(what: str, data: bytes, most: int) -> None:
 
 def check_tenseal_vector(
     data: bytes, *, n_slots: int, content: int, scale: float | None = None
-) -> None:
-    """Check the framing of a TenSEAL vector that is one ciphertext.
+) -> memoryview:
+    """Check the framing of a TenSEAL vector that is one ciphertext, and return its frame.
 
     Parameters
     ----------
@@ -55,7 +61,7 @@ def check_tenseal_vector(
     """
     slots = varint_bytes(n_slots)
     head = b"\x0a" + varint_bytes(len(slots)) + slots + b"\x12"
-    tail = b"" if scale is None else b"\x19" + struct.pack("<d", scale)
+    tail = scale_bytes(scale)
     if not isinstance(data, bytes):
         raise ProtocolError(f"a ciphertext must be bytes, got {type(data).__name__}.")
     if not data.startswith(head):
@@ -67,11 +73,11 @@ def check_tenseal_vector(
         )
     if not data.endswith(tail):
         raise ProtocolError(f"the ciphertext does not have the scale {scale}.")
-    check_seal_object(data[start : start + size], content)
+    return check_seal_object(memoryview(data)[start : start + size], content)
 
 
-def check_seal_object(data: bytes, content: int) -> None:
-    """Check SEAL's header and the frame of Zstandard behind it.
+def check_seal_object(data: bytes | memoryview, content: int) -> memoryview:
+    """Check SEAL's header and the frame of Zstandard behind it, and return the frame.
 
     Parameters
     ----------
@@ -94,10 +100,12 @@ def check_seal_object(data: bytes, content: int) -> None:
         raise ProtocolError(f"compression mode {mode} is not Zstandard's {ZSTANDARD}.")
     if size != len(data):
         raise ProtocolError(f"the object declares {size} bytes and has {len(data)}.")
-    _check_frame(data[SEAL_HEADER.size :], content)
+    frame = memoryview(data)[SEAL_HEADER.size :]
+    _check_frame(frame, content)
+    return frame
 
 
-def _check_frame(frame: bytes, content: int) -> None:
+def _check_frame(frame: memoryview, content: int) -> None:
     """One frame of Zstandard, of known content size, and nothing behind it."""
     if frame[:4] != FRAME_MAGIC or len(frame) < 6:
         raise ProtocolError("the content is not a frame of Zstandard.")
@@ -118,7 +126,7 @@ def _check_frame(frame: bytes, content: int) -> None:
         raise ProtocolError(f"the frame ends after {end} bytes, and there are {len(frame)}.")
 
 
-def _blocks_end(frame: bytes, position: int, content: int) -> int:
+def _blocks_end(frame: memoryview, position: int, content: int) -> int:
     """Where the last block ends."""
     # A block holds at most 128 KiB; our own compressor fills all but a few.
     for _ in range(content // 1024 + MOST_BLOCKS_BEYOND):
@@ -132,6 +140,11 @@ def _blocks_end(frame: bytes, position: int, content: int) -> int:
         if header & 1:
             return position
     raise ProtocolError("the frame has no last block.")
+
+
+def scale_bytes(scale: float | None) -> bytes:
+    """What TenSEAL writes behind a ciphertext: of CKKS its scale, of BFV nothing."""
+    return b"" if scale is None else b"\x19" + struct.pack("<d", scale)
 
 
 def varint_bytes(value: int) -> bytes:

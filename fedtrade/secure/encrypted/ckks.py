@@ -53,8 +53,8 @@ from fedtrade.secure.encrypted.lattice import (
     open_context,
     rounding_deviation,
 )
-from fedtrade.secure.encrypted.open_ciphertext import open_ciphertext
 from fedtrade.secure.encrypted.pads import WordPads
+from fedtrade.secure.encrypted.residues import Residues
 from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Security
 
 __all__ = ["CKKS", "flooding_deviation", "to_ring"]
@@ -165,12 +165,17 @@ class CKKS:
         """The same under each key."""
         return self.word_pads
 
-    def pad_vector(self, context: Any, vector: Any, pad: bytes) -> Any:
-        """A pad as TenSEAL's vector, to be added to another."""
-        tenseal, words = load_tenseal(), self.word_pads.words(pad)
-        (like,) = vector.ciphertext()
-        data = open_ciphertext(tenseal.sealapi, like, words, SLOTS)
-        return tenseal.ckks_vector_from(context, data)
+    def residues(self, context: Any) -> Residues:
+        """How ciphertexts are stored."""
+        return Residues.of(context, load_tenseal().sealapi, SLOTS, self.scale)
+
+    def pad_vector(self, context: Any, pad: bytes) -> Any:
+        """A pad r as TenSEAL's vector (r, 0), which hides nothing, to be added to another."""
+        words = self.word_pads.words(pad)
+        data = self.residues(context).write(
+            np.stack([words, np.zeros_like(words)]), is_compressed=False
+        )
+        return load_tenseal().ckks_vector_from(context, data)
 
     def encryptor(self, public: bytes) -> "CKKSEncryptor":
         """Of a public key."""
@@ -257,7 +262,7 @@ class CKKSEncryptor:
         if pad_key is not None:
             pads = parameters.word_pads.total([(pad_key, 1)], len(vectors))
             for vector, pad in zip(vectors, pads, strict=True):
-                vector.add_(parameters.pad_vector(self._context, vector, pad))
+                vector.add_(parameters.pad_vector(self._context, pad))
         return [vector.serialize() for vector in vectors]
 
 
@@ -275,7 +280,7 @@ class CKKSDecryptor:
             parameters.check_sum(chunk)
             vector = parameters.load(self._context, chunk)
             if pads:
-                vector.sub_(parameters.pad_vector(self._context, vector, pads[place]))
+                vector.sub_(parameters.pad_vector(self._context, pads[place]))
             row[:] = vector.decrypt()
         rows /= UNIT
         # Not clipped: at the limit, garbage would count as all members, or as their largest sum.

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.secure.encrypted.checks import check_size
+from fedtrade.secure.encrypted.residue_sum import ResidueSum
+from fedtrade.secure.encrypted.residues import Residues
 from fedtrade.secure.encrypted.scheme import KeyPair, Security
 
 __all__ = [
     "DEGREE",
     "LatticeAccumulator",
-    "WeightedSum",
     "ciphertext_content",
     "lattice_keys",
     "lattice_security",
@@ -121,7 +122,7 @@ def load_vector(
 ) -> Any:
     """A vector of TenSEAL that is one ciphertext of two polynomials.
 
-    Whatever differs here would make the sum one to which nothing else can be added.
+    Of another kind it would not decrypt to what was added up.
 
     Parameters
     ----------
@@ -156,73 +157,35 @@ def load_vector(
     return vector
 
 
-class WeightedSum:
-    """A sum of TenSEAL's vectors with integer weights, by additions alone.
-
-    A contribution is added to one sum for each binary digit that is set in its weight; in the end
-    these are put together by doubling. That takes less time than products with plaintexts, and
-    adds neither noise nor a second scale.
-    """
-
-    def __init__(self) -> None:
-        self._planes: dict[int, list[Any]] = {}
-
-    def add(self, vectors: list[Any], weight: int) -> None:
-        """Add `weight` >= 1 times the vectors that `load_vector` made."""
-        for digit in range(weight.bit_length()):
-            if not weight >> digit & 1:
-                continue
-            if digit not in self._planes:
-                # Copies; TenSEAL's own take longer than reading the ciphertext did.
-                self._planes[digit] = [vector + vector for vector in vectors]
-                for row, vector in zip(self._planes[digit], vectors, strict=True):
-                    row.sub_(vector)
-                continue
-            for row, vector in zip(self._planes[digit], vectors, strict=True):
-                row.add_(vector)
-
-    def total(self) -> list[Any]:
-        """The vectors of the sum, to be read only; empty if nothing was added."""
-        total: list[Any] = []
-        for digit in range(max(self._planes, default=-1), -1, -1):
-            plane = self._planes.get(digit, [])
-            if not total:
-                total = plane
-                continue
-            total = [row + row for row in total]
-            for row, vector in zip(total, plane, strict=False):
-                row.add_(vector)
-        return total
-
-
 class LatticeScheme(Protocol):
     """What an accumulator needs of BFV or CKKS."""
 
-    def load(self, context: Any, chunk: bytes) -> Any:
-        """TenSEAL's vector of a chunk."""
-
-    def check_fresh(self, chunk: bytes) -> None:
-        """The framing of TenSEAL and SEAL; ProtocolError."""
+    def residues(self, context: Any) -> Residues:
+        """How its ciphertexts are stored."""
 
 
 class LatticeAccumulator:
-    """Adds under a public context."""
+    """Adds the residues of ciphertexts; weights are integers, so nothing else is multiplied.
+
+    Peers' ciphertexts are unpacked and compared, and neither TenSEAL nor SEAL reads them.
+    """
 
     def __init__(self, parameters: LatticeScheme, context: Any) -> None:
-        self._parameters, self._context = parameters, context
-        self._sum = WeightedSum()
+        self._form = parameters.residues(context)
+        self._sum: ResidueSum | None = None
 
     def add(self, chunks: Sequence[bytes], weight: int) -> None:
         """Add `weight` times a contribution."""
-        for chunk in chunks:
-            self._parameters.check_fresh(chunk)
-        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], weight)
+        arrays = [self._form.read(chunk) for chunk in chunks]
+        if self._sum is None:
+            self._sum = ResidueSum(self._form.primes, (len(chunks), *self._form.shape))
+        self._sum.add(arrays, weight)
 
     def restore(self, chunks: Sequence[bytes]) -> None:
         """Go on from an earlier total."""
-        self._sum = WeightedSum()
-        self._sum.add([self._parameters.load(self._context, chunk) for chunk in chunks], 1)
+        self._sum = None
+        self.add(chunks, 1)
 
     def total(self) -> list[bytes]:
         """The chunks of the sum so far."""
-        return [vector.serialize() for vector in self._sum.total()]
+        return [] if self._sum is None else [self._form.write(row) for row in self._sum.total()]

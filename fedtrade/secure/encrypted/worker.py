@@ -103,7 +103,7 @@ def answer(work: Work, parts: list[bytes]) -> list[bytes]:
     fields = json.loads(parts[0])
     try:
         found, out = work.asked[fields["do"]](fields, parts[1:])
-    except errors.FedtradeError as error:
+    except errors.SecureAggregationError as error:
         return [json.dumps({"error": type(error).__name__, "message": str(error)}).encode()]
     return [json.dumps(found).encode(), *out]
 

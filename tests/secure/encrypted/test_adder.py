@@ -152,7 +152,7 @@ def test_a_scale_inside_of_a_ciphertext_cannot_spoil_the_sum() -> None:
     assert place < len(chunk) - 8
     forged = chunk[:place] + np.float64(2.0**41).tobytes() + chunk[place + 8 :]
     with CiphertextSum(scheme, keys.public, SIZE) as total:
-        with pytest.raises(ProtocolError, match=r"member 1: the ciphertext is of the kind"):
+        with pytest.raises(ProtocolError, match=r"member 1: the ciphertext is of other parameters"):
             total.add(1, [forged])
         total.add(2, [chunk])
         assert total.n_restarts == 0

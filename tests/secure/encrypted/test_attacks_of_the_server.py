@@ -236,7 +236,7 @@ def test_ciphertexts_of_ckks_are_uniform_under_their_pads(is_forged: bool) -> No
     vector = scheme.load(context, chunk)
     if is_forged:
         (pad,) = members.holder._pads(1, "training", dict.fromkeys(range(5), 1), 1)
-        vector.sub_(scheme.pad_vector(context, vector, pad))
+        vector.sub_(scheme.pad_vector(context, pad))
     ciphertext, key = vector.ciphertext()[0], context.secret_key().data.data()
     prime = scheme.primes[0]
     residues = [(ciphertext[i] + ciphertext[DEGREE + i] * key[i]) % prime for i in range(DEGREE)]

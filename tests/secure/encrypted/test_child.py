@@ -84,7 +84,7 @@ def test_a_request_that_takes_too_long_is_ended_by_the_kernel() -> None:
 
 def test_it_gets_no_more_memory_than_it_may() -> None:
     scheme, keys = scheme_and_keys("bfv", False)
-    with Child(Limits(memory_bytes=1 << 30)) as child:
+    with Child(Limits(memory_bytes=1 << 29)) as child:
         child.ask("start", {"scheme": dict(scheme.fields())}, [keys.public])
         with pytest.raises(ChildDied):
             child.ask("add", {"weight": 1}, [bytes(1 << 29)])
