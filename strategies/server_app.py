@@ -6,7 +6,6 @@ it needs is in the run config's `settings`, one JSON string; empty stands for th
 
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,7 @@ from conf import resolve
 from fedtrade.checkpoint import FOLDER, Checkpoints, fingerprint
 from fedtrade.components import build
 from fedtrade.errors import ConfigurationError, FedtradeError
-from fedtrade.folder_lock import held
+from fedtrade.folder_lock import ENDING_S, held
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.market.bar_time import usual_bar
 from fedtrade.nodes.process import tether
@@ -28,7 +27,6 @@ from fedtrade.privacy.participant.statement import with_noise
 from fedtrade.privacy.record_statement import with_record_level
 from fedtrade.report import Progress
 from fedtrade.report.assemble import assemble
-from fedtrade.report.atomic import make_folder
 from fedtrade.report.outputs import remove_outputs, write_outputs
 from fedtrade.report.privacy import Traffic, privacy_record
 from fedtrade.secure.statement import KEY_HOLDER, with_scores
@@ -53,19 +51,19 @@ __all__ = ["app"]
 PROCESS: Final = "flwr-serverapp"
 """What Flower starts for a ServerApp on real nodes."""
 
-ENDING_S: Final = 5.0
-"""Within which the ServerApp of a server that was killed has ended."""
-
 app = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the settings in the run config and write results, report and model to `out`."""
-    if Path(sys.argv[0]).name == PROCESS:
+    is_apart = Path(sys.argv[0]).name == PROCESS
+    if is_apart:
         tether()  # Flower's own watch of its parent does not interrupt a wait
     with RunStatus.of_environment(context.run_id) as status:
-        run(grid, resolve(str(context.run_config.get("settings", ""))), status)
+        settings = resolve(str(context.run_config.get("settings", "")))
+        with held(Path(settings.out), "out", ENDING_S if is_apart else 0.0):
+            run(grid, settings, status)
 
 
 def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
@@ -108,18 +106,12 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
             n_steps=federation.rounds * task.local_steps,
             n_models=settings.count_models(),
         )
+    # Last, because they replace what an earlier run left: only now can this one begin.
+    checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))
     if not settings.resume:
-        make_folder(out / FOLDER)
-    has_folder = (out / FOLDER).is_dir()  # or else there is nothing to resume
-    with (
-        held(out, "out", f"{FOLDER}/lock", patience_s=ENDING_S) if has_folder else nullcontext(),
-        Progress(len(episodes), federation.rounds, mode=settings.progress) as progress,
-    ):
-        # Last, because they replace what an earlier run left: only now can this one begin.
-        checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))
-        if not settings.resume:
-            remove_outputs(out)
-        status.planned(len(episodes), federation.rounds)
+        remove_outputs(out)
+    status.planned(len(episodes), federation.rounds)
+    with Progress(len(episodes), federation.rounds, mode=settings.progress) as progress:
 
         def on_round(outcome: EpisodeOutcome, log: RoundLog) -> None:
             checkpoints.save(outcome)
@@ -162,12 +154,12 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
                 checkpoints.save(outcome)
             outcomes.append(outcome)
         progress.finished()
-        bar = usual_bar(members.calendar)
-        # What was sent before an interruption nobody has counted.
-        traffic = _traffic(grid, members)
-        privacy = privacy_record(statement, traffic, is_whole=not settings.resume)
-        results = assemble(settings, task, outcomes, privacy)
-        write_outputs(out, settings, results, outcomes[-1], bar)
+    bar = usual_bar(members.calendar)
+    # What was sent before an interruption nobody has counted.
+    traffic = _traffic(grid, members)
+    privacy = privacy_record(statement, traffic, is_whole=not settings.resume)
+    results = assemble(settings, task, outcomes, privacy)
+    write_outputs(out, settings, results, outcomes[-1], bar)
 
 
 def _discover(grid: Grid, settings: Settings, mode: TrustMode, status: RunStatus) -> Membership:

@@ -320,9 +320,9 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 
 def test_two_runs_do_not_write_into_one_folder(tiny: list[str], cli: Cli) -> None:
-    Path("out/checkpoint").mkdir(parents=True)
+    Path("out").mkdir()
     Path("out/results.json").write_text("of the other run", encoding="utf-8")
-    with held(Path("out"), "out", "checkpoint/lock"):
+    with held(Path("out"), "out"):
         outcome = cli("simulate", *tiny, "out=out", "progress=none")
     assert_one_sentence(outcome, "out=out is used by another process")
     assert Path("out/results.json").read_text(encoding="utf-8") == "of the other run"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedtrade.errors import ConfigurationError, FedtradeError
-from fedtrade.folder_lock import held
+from fedtrade.folder_lock import ENDING_S, check_free, held
 from fedtrade.nodes.flower import CONNECTION, command_line
 from fedtrade.nodes.foresight import check_ahead
 from fedtrade.nodes.logs import Log
@@ -44,6 +44,7 @@ def launch_server(
         settings = prepared(settings, server)
         if not only:
             check_ahead(settings)
+            check_free(Path(settings.out), "out", ENDING_S)
         with Server(server, log.say, log.hear) as running:
             if only:
                 log.say(f"Submit runs with: {_how_to_submit(running.superlink)}")

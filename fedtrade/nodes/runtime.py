@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fedtrade.errors import ConfigurationError, NodeError
+from fedtrade.folder_lock import ENDING_S, check_free
 from fedtrade.holdings import with_participants
 from fedtrade.nodes.flower import check_connection, environment
 from fedtrade.nodes.flower_commands import run_status
@@ -58,6 +59,7 @@ def run(
         return
     settings = _patient(with_participants(settings))
     check_ahead(settings)
+    check_free(Path(settings.out), "out", ENDING_S)
     lines: list[str] = []
     with LocalConsortium(
         settings.federation.n_participants or 1,

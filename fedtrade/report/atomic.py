@@ -15,15 +15,15 @@ from pathlib import Path
 from fedtrade.errors import OutputError
 
 _REMEDIES = {
-    errno.ENOSPC: "free some space or choose another folder with out=DIR",
-    errno.EDQUOT: "free some space or choose another folder with out=DIR",
+    errno.ENOSPC: "free some space or choose another folder with {key}=DIR",
+    errno.EDQUOT: "free some space or choose another folder with {key}=DIR",
     errno.EFBIG: "raise the limit on file sizes (`ulimit -f`) or choose another folder",
-    errno.EACCES: "choose a folder that you may write to with out=DIR",
-    errno.EPERM: "choose a folder that you may write to with out=DIR",
-    errno.EROFS: "choose a folder that you may write to with out=DIR",
+    errno.EACCES: "choose a folder that you may write to with {key}=DIR",
+    errno.EPERM: "choose a folder that you may write to with {key}=DIR",
+    errno.EROFS: "choose a folder that you may write to with {key}=DIR",
     errno.EISDIR: "remove that folder or choose another name",
-    errno.ENOTDIR: "a part of the path is a file: choose another folder with out=DIR",
-    errno.EEXIST: "a part of the path is a file: choose another folder with out=DIR",
+    errno.ENOTDIR: "a part of the path is a file: choose another folder with {key}=DIR",
+    errno.EEXIST: "a part of the path is a file: choose another folder with {key}=DIR",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -58,23 +58,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
         _flush(target.parent)
     except OSError as error:
-        raise OutputError(_sentence(path, error)) from error
+        raise OutputError(sentence_of(path, error)) from error
     finally:
         _remove(temporary)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, if it is not there.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(_sentence(path, error)) from error
 
 
 def remove(path: Path) -> None:
@@ -114,8 +100,15 @@ def _remove(path: Path) -> None:
         return
 
 
-def _sentence(path: str | Path, error: OSError) -> str:
+def sentence_of(path: str | Path, error: OSError, key: str = "out") -> str:
+    """Why a file could not be written, and what to do.
+
+    Parameters
+    ----------
+    key : str
+        The setting that names its folder.
+    """
     reason = error.strerror or type(error).__name__
     code = error.errno if error.errno is not None else 0
-    remedy = _REMEDIES.get(code, "choose another folder with out=DIR")
+    remedy = _REMEDIES.get(code, "choose another folder with {key}=DIR").format(key=key)
     return f"{path} could not be written ({reason}): {remedy}."

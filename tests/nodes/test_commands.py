@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from conf import compose
+from fedtrade.folder_lock import held
 from fedtrade.nodes.bundle import write_bundle
 from fedtrade.nodes.flower import environment, tool
 from simulations import inprocess
@@ -168,6 +169,19 @@ def test_a_second_server_in_a_folder_is_refused(place: Place, finished: Command)
         assert server.wait() == 0
 
 
+def test_a_run_in_a_folder_that_another_one_writes_to_is_refused(
+    place: Place, finished: Command
+) -> None:
+    out = place.folder / "run"
+    with held(out, "out"), place.server(*RUN, f"out={out}", "--fresh") as server:
+        assert server.wait() == 2
+    assert server.lines == [
+        f"Error: out={out} is used by another process of fedtrade (process {os.getpid()}); stop "
+        "that one first, or choose another folder with out=DIR."
+    ]
+    assert (out / "results.json").exists()
+
+
 @pytest.mark.slow
 def test_runs_are_submitted_to_a_server_that_is_there(
     place: Place, clients: dict[str, Command], finished: Command
@@ -181,6 +195,10 @@ def test_runs_are_submitted_to_a_server_that_is_there(
         arguments = ("run", "--on", told.split()[-1], *chosen, f"out={place.folder / 'on'}")
         submitted = Command(*arguments, home=home)
         assert submitted.wait(RUN_S) == 0, submitted.said
+        with held(place.folder / "on", "out"):
+            refused = Command(*arguments, home=home)
+            assert refused.wait(RUN_S) == 2
+        assert f"out={place.folder / 'on'} is used by another process" in refused.lines[-1]
         bundle = write_bundle(place.folder / "bundle")
         config = place.folder / "run.toml"
         settings = compose([*chosen, f"out={place.folder / 'flwr'}"]).to_json()

@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from conf import compose
-from fedtrade.errors import ConfigurationError, NodeError
+from fedtrade.errors import ConfigurationError, NodeError, OutputError
+from fedtrade.folder_lock import held
 from fedtrade.nodes import runtime
 from fedtrade.nodes.flower import write_connection
 from fedtrade.nodes.ports import free_port
@@ -24,6 +25,18 @@ SMALL = ("federation.n_participants=3", "progress=plain", "runtime=superlink")
 def test_liars_are_for_simulations(tiny: Make) -> None:
     with pytest.raises(ConfigurationError, match=r"attack\._target_=.*use runtime=inprocess"):
         runtime.run(tiny("attack=sign_flip"))
+
+
+def test_a_folder_that_another_run_writes_to_is_refused_before_anything_starts(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "ENDING_S", 0.0)
+    settings = tiny()
+    with (
+        held(Path(settings.out), "out"),
+        pytest.raises(OutputError, match=f"out={settings.out} is used by another process"),
+    ):
+        runtime.run(settings)
 
 
 def test_an_executor_that_there_is_not(tiny: Make) -> None:

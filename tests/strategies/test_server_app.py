@@ -1,6 +1,7 @@
 """Tiny runs from settings to files, on a market of 180 days and four assets."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from clients.participant import Participant
 from fedtrade import holdings
 from fedtrade.baselines.ewma import ewma_t6
 from fedtrade.components import factory
-from fedtrade.errors import CheckpointError, DataError, FedtradeError
+from fedtrade.errors import CheckpointError, DataError, FedtradeError, OutputError
+from fedtrade.folder_lock import held
 from fedtrade.model_file import read_model
 from fedtrade.models import Linear
 from fedtrade.report import read_results
@@ -303,6 +305,24 @@ CUTS = [
     pytest.param(Risk, "evaluate", 2, marks=pytest.mark.slow),
     pytest.param(Risk, "local_sum", 9, marks=pytest.mark.slow),
 ]
+
+
+@pytest.mark.usefixtures("light")
+def test_two_runs_do_not_write_to_one_folder(
+    tiny: Make, reference: tuple[Settings, Results]
+) -> None:
+    settings = tiny()
+    out = Path(settings.out)
+    shutil.copytree(reference[0].out, out)
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for resume in (False, True):
+        with (
+            held(out, "out"),
+            pytest.raises(OutputError, match=f"out={out} is used by another process of fedtrade"),
+        ):
+            _run(settings.model_copy(update={"resume": resume}))
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+    assert _run(settings.model_copy(update={"resume": True})) == reference[1]
 
 
 @pytest.mark.usefixtures("light")
