@@ -11,7 +11,7 @@ from fedtrade.report.records import Record
 
 __all__ = ["PARTS", "run"]
 
-PARTS = ("accounting", "noise", "training", "ledger")
+PARTS = ("accounting", "noise", "update", "training", "ledger")
 """Each is the module `simulations.bench.privacy_<part>`."""
 
 

@@ -74,6 +74,7 @@ def _operations(
 ) -> Iterator[Record]:
     allocated: list[float] = []
     consumed: list[float] = []
+    released: list[float] = []
     with Ledger(place / f"{case}.sqlite", create=True) as ledger:
         ledger.set_budget(_ALPHA, epsilon=8.0, delta=_DELTA)
         ledger.consume(ledger.allocate([Charge(_ALPHA, (event(0),))]))  # loads libraries
@@ -82,12 +83,17 @@ def _operations(
                 operations = ledger.allocate([Charge(_ALPHA, (event(k),))], {"round": k})
             with _timed(consumed):
                 ledger.consume(operations)
+        for k in range(n_operations // 10):
+            operations = ledger.allocate([Charge(_ALPHA, (event(k),))], {"round": k})
+            with _timed(released):
+                ledger.release(operations)
     whole = [a + b for a, b in zip(allocated, consumed, strict=True)]
     yield from _summary(f"operation, {case}", whole)
     yield _record(f"operation, {case}", "mean", sum(whole) / n_operations)
     yield _record(f"operation, {case}", "longest", max(whole))
     yield _record(f"allocate, {case}", "median", median(allocated))
     yield _record(f"consume, {case}", "median", median(consumed))
+    yield _record(f"release, {case}", "median", median(released))
 
 
 def _budgets(place: Path, n_participants: int) -> Iterator[Record]:

@@ -1,7 +1,14 @@
 import pytest
 
 from fedtrade.errors import ConfigurationError
-from simulations.bench import privacy, privacy_accounting, privacy_noise, privacy_training
+from simulations.bench import (
+    privacy,
+    privacy_accounting,
+    privacy_ledger,
+    privacy_noise,
+    privacy_training,
+    privacy_update,
+)
 
 
 def test_accountants_are_compared_and_calibration_is_measured() -> None:
@@ -27,6 +34,36 @@ def test_noise_is_timed_beside_opendp() -> None:
     assert ("an update of 20 numbers, its part of the noise", "opendp", "median") in found
 
 
+def test_an_update_is_timed_beside_flower_in_each_trust_mode() -> None:
+    records = privacy_update.run(n_params=20, n_participants=4, n_repeats=2)
+    found = {(r.case, r.subject, r.metric): r.value for r in records}
+    for mode in ("plain", "masked", "encrypted"):
+        case = f"clip and noise of an update of 20 numbers, {mode}"
+        ours, theirs = (found[case, name, "a participant"] for name in ("fedtrade", "flwr"))
+        assert ours is not None
+        assert theirs is not None
+        assert min(ours, theirs) > 0.0
+        assert found[case, "fedtrade", "over flwr"] == pytest.approx(ours / theirs)
+    with pytest.raises(ConfigurationError, match="n_participants=2 at least 3"):
+        privacy_update.run(n_participants=2)
+
+
+def test_operations_of_a_ledger_and_many_budgets_are_timed() -> None:
+    records = privacy_ledger.run(n_operations=20, n_participants=3)
+    found = {(r.case, r.metric): r.value for r in records}
+    for kind in ("rounds", "mixture"):
+        whole = found[f"operation, {kind}", "mean"]
+        longest = found[f"operation, {kind}", "longest"]
+        assert whole is not None
+        assert longest is not None
+        assert 0.0 < whole <= longest
+        for part in ("allocate", "consume", "release"):
+            assert found[f"{part}, {kind}", "median"]
+    assert ("budgets of 3", "median") in found
+    with pytest.raises(ConfigurationError, match="n_operations=3 must be at least 20"):
+        privacy_ledger.run(n_operations=3)
+
+
 def test_private_training_is_timed_beside_plain() -> None:
     records = privacy_training.run(n_steps=(2,), n_bars=80, n_assets=1, n_repeats=2)
     found = {(r.subject, r.metric): r.value for r in records}
@@ -41,6 +78,6 @@ def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="n_repeats=1"):
         privacy_noise.run(n_repeats=1)
     with pytest.raises(
-        ConfigurationError, match="'speed' is none of accounting, noise, training, ledger"
+        ConfigurationError, match="'speed' is none of accounting, noise, update, training, ledger"
     ):
         privacy.run(parts=["speed"])
