@@ -3,9 +3,8 @@
 import json
 import os
 import resource
-import threading
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from fedtrade.nodes.local_consortium import LocalConsortium
 from fedtrade.nodes.server import COMPLETED
 from fedtrade.nodes.supernode import SuperNode
 from tests.nodes.commands import below
+from tests.nodes.loopback import serving, wait_until
 
 ROOT = Path(__file__).parents[2]
 N = 4
@@ -44,18 +44,22 @@ def consortium() -> Iterator[LocalConsortium]:
         yield made
 
 
-def restarted(consortium: LocalConsortium, number: int) -> SuperNode:
-    """A node in its own place again, with the environment of now."""
+@contextmanager
+def restarted(consortium: LocalConsortium, number: int) -> Iterator[SuperNode]:
+    """A node in its own place again, with the environment that there is at its beginning."""
     consortium.nodes[number].stop()
     node = consortium.nodes[number] = SuperNode(
         consortium.settings_of(number, rejoin_s=120.0), consortium._teller(f"member-{number}")
     )
-    threading.Thread(target=node.serve, args=(lambda: False,), daemon=True).start()
-    end = time.monotonic() + 120.0
-    while not node.joined:
-        assert time.monotonic() < end, node.complaint
-        time.sleep(0.1)
-    return node
+    with serving(node):
+        wait_until(lambda: node.joined, f"member-{number} has not joined", 120.0)
+        yield node
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
 
 
 def results(consortium: LocalConsortium, out: Path) -> dict[str, Any]:
@@ -71,14 +75,16 @@ def memories(node: SuperNode) -> dict[str, bytes]:
 
 def limit_files(node: SuperNode, n_bytes: int) -> None:
     """Let none of a node's processes write a file that is larger."""
-    for process in node.processes:
-        for pid in (process.pid, *(each.pid for each in below(process.pid))):
-            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (n_bytes, hard))
+    for pid in (node.pid, *(each.pid for each in below(node.pid))):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (n_bytes, hard))
 
 
 def test_a_full_disk_and_another_version_cost_the_run_those_nodes(
-    consortium: LocalConsortium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    consortium: LocalConsortium,
+    stack: ExitStack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folders = [tmp_path / name for name in ("home", "tmp", "older")]
     for folder in folders:
@@ -87,13 +93,13 @@ def test_a_full_disk_and_another_version_cost_the_run_those_nodes(
     with monkeypatch.context() as patch:
         patch.setenv("HOME", str(home))
         patch.setenv("TMPDIR", str(tmp))
-        full = restarted(consortium, FULL)
+        full = stack.enter_context(restarted(consortium, FULL))
     metadata = older / "fedtrade-0.0.1.dist-info/METADATA"
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.1\nName: fedtrade\nVersion: 0.0.1\n")
     with monkeypatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join((str(older), str(ROOT))))
-        restarted(consortium, OTHER)
+        stack.enter_context(restarted(consortium, OTHER))
 
     first = results(consortium, tmp_path / "first")
     kept = memories(full)

@@ -31,11 +31,9 @@ def test_a_revoked_party_is_out_at_once_and_the_run_goes_on(tmp_path: Path) -> N
         for name in ("alpha", "beta"):
             assert clients[name].process.status is None
         # Its kit does not help it any more, at this server and at the next.
-        with (
-            place.server("--only") as second,
-            place.client("gamma", "rejoin_s=0", f"state={tmp_path / 'state'}") as again,
-        ):
-            second.wait_for("Submit runs with: ")
+        second = stack.enter_context(place.server("--only"))
+        second.wait_for("Submit runs with: ")
+        with place.client("gamma", "rejoin_s=0", f"state={tmp_path / 'state'}") as again:
             assert again.wait() == 2
             assert "has shut this node out: its key was taken out" in again.said
     assert took_s < NOTICED_S
