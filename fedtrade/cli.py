@@ -338,11 +338,14 @@ def provision_make(
 def provision_revoke(
     name: Annotated[str, typer.Argument(help="Of the party.")], folder: Folder = CONSORTIUM
 ) -> None:
-    """Take a party out; a server that runs learns it when it is started again."""
+    """Take a party out; a server that runs on the folder shuts it out within seconds."""
     from fedtrade.nodes.provision import revoke
 
     party = revoke(folder, name)
-    print(f"{party.name} is revoked; start the server again, and hand out the new identities.json.")
+    print(
+        f"{party.name} is revoked: give the server the new registry.json and identities*.json, and "
+        "the other parties the new identities*.json with MANIFEST.sha256 from their kits."
+    )
 
 
 @provision.command("renew")
