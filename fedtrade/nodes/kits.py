@@ -156,8 +156,9 @@ def check_kit(folder: Path) -> None:
     try:
         lines = (folder / MANIFEST).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(
-            f"kit={folder}: the manifest cannot be read ({error}); name a folder that "
+            f"kit={folder}: the manifest cannot be read ({reason}); name a folder that "
             "`fedtrade provision` made."
         ) from None
     pairs = (line.split("  ", 1) for line in lines if "  " in line)

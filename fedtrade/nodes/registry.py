@@ -75,8 +75,9 @@ class Registry(SettingsRecord):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigurationError(
-                f"{path} cannot be read as a register of parties ({error}); `fedtrade provision` "
+                f"{path} cannot be read as a register of parties ({reason}); `fedtrade provision` "
                 "makes it."
             ) from None
         return cls.from_mapping(values)

@@ -31,7 +31,11 @@ LOOPBACK: Final = "127.0.0.1"
 MOST_STARTS: Final = 5
 PAUSE_S: Final = 2.0
 COMPLETED: Final = "finished:completed"
-ACCESS: Final = "[uvicorn.access]"
+ROUTINE: Final = re.compile(
+    r"\[uvicorn\.access\]|\[Fleet\.PushMessages\] Push replies|\[Fleet\.Get(Run|Fab)\] Requesting"
+)
+"""What a SuperLink says of each call, many times a round."""
+
 LISTENING: Final = "Uvicorn running"
 GATEWAY_S: Final = 30.0
 TRACEBACK: Final = "Traceback (most recent call last)"
@@ -67,7 +71,8 @@ class Server:
         if settings.monitor_port is not None:  # before anything starts; it is opened at the end
             free_port(settings.monitor_host, settings.monitor_port, "server.monitor_port")
         if settings.gateway:
-            self.host, self.port = LOOPBACK, free_port(LOOPBACK, settings.superlink_port, "port")
+            inner = free_port(LOOPBACK, settings.superlink_port, "server.superlink_port")
+            self.host, self.port = LOOPBACK, inner
         else:
             self.host, self.port = settings.host, port
         try:
@@ -179,7 +184,7 @@ class Server:
         self._say(f"Monitor at http://{self.settings.monitor_host}:{monitor.port}/metrics.")
 
     def _hear_superlink(self, line: str) -> None:
-        if ACCESS not in line:
+        if not ROUTINE.search(line):
             self._on_line("superlink", line)
 
     def _teller(self, who: str) -> Callable[[str], None]:
@@ -205,9 +210,16 @@ def prepared(settings: Settings, server: ServerSettings) -> Settings:
     Raises
     ------
     ConfigurationError
-        If more participants, or another number of key holders, are wanted than are registered.
+        If there is no such folder, or if more participants, or another number of key holders, are
+        wanted than are registered.
     """
-    parties = Registry.read(Path(server.folder) / REGISTRY).active
+    folder = Path(server.folder)
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"server.folder={folder} is not there; name the folder that `fedtrade provision` made "
+            "for the server with server.folder=DIR."
+        )
+    parties = Registry.read(folder / REGISTRY).active
     n = sum(party.role == "participant" for party in parties)
     n_holders = len(parties) - n
     wanted = settings.federation.n_participants

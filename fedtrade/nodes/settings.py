@@ -4,9 +4,9 @@ A participant's settings never leave its machine, and they beat those that a run
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedtrade.nodes.privacy_settings import PrivacyLimits
 from fedtrade.settings import BY_PARTICIPANT, SUMMED, Component
@@ -200,3 +200,15 @@ class ServerSettings(SettingsRecord):
     monitor_port: Port | None = 9464
     monitor_stale_s: Annotated[float, Field(gt=0.0)] = 900.0
     log: LogFormat = "text"
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> Self:
+        ports = {"port": self.port, "monitor_port": self.monitor_port}
+        if self.gateway:
+            ports["superlink_port"] = self.superlink_port
+        taken: dict[int, str] = {}
+        for key, port in ports.items():
+            if port and port in taken:
+                raise ValueError(f"{taken[port]} and {key} are both {port}; each needs its own")
+            taken[port or 0] = key
+        return self

@@ -105,3 +105,14 @@ def test_a_servers_unknown_setting_is_named() -> None:
         server_settings(["server.prot=1"])
     with pytest.raises(ConfigurationError, match=r"^server\.port=99999: "):
         server_settings(["server.port=99999"])
+
+
+def test_one_port_is_not_for_two() -> None:
+    with pytest.raises(ConfigurationError, match="port and monitor_port are both 9464; each"):
+        server_settings(["server.port=9464"])
+    with pytest.raises(ConfigurationError, match="port and superlink_port are both 8443"):
+        server_settings(["server.superlink_port=8443"])
+    free = ["server.port=0", "server.superlink_port=0", "server.monitor_port=0"]
+    assert server_settings(free)[1].port == 0
+    alone, (_, own) = "server.superlink_port=8443", server_settings(["server.gateway=false"])
+    assert own.port == server_settings(["server.gateway=false", alone])[1].superlink_port

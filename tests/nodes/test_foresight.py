@@ -28,6 +28,14 @@ def test_a_server_refuses_at_once_what_its_register_does_not_bear(tmp_path: Path
     assert not out.exists()
 
 
+def test_a_folder_that_is_not_there_is_named_by_its_setting(tmp_path: Path) -> None:
+    folder = tmp_path / "nowhere"
+    settings, server = server_settings([f"server.folder={folder}", f"out={tmp_path / 'out'}"])
+    with pytest.raises(FedtradeError, match=f"server.folder={folder} is not there; name"):
+        launch_server(settings, server)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [

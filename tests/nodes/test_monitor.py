@@ -210,15 +210,17 @@ def test_a_taken_port_is_named(watched: Watched) -> None:
         Monitor("127.0.0.1", port, status=watched.status, is_up=lambda: True)
 
 
-def test_a_server_whose_monitors_port_is_taken_starts_nothing(
+def test_a_server_one_of_whose_ports_is_taken_starts_nothing(
     watched: Watched, tmp_path: Path
 ) -> None:
     port, said = watched.monitor.port, []
     settings = ServerSettings(
         folder=str(tmp_path / "none"), host="127.0.0.1", port=0, monitor_port=port
     )
-    server = Server(settings, said.append, lambda *_: None)
-    with pytest.raises(NodeError, match=rf"server\.monitor_port={port} cannot be listened on"):
-        server.__enter__()
+    inner = settings.model_copy(update={"monitor_port": None, "superlink_port": port})
+    for key, chosen in (("monitor_port", settings), ("superlink_port", inner)):
+        server = Server(chosen, said.append, lambda *_: None)
+        with pytest.raises(NodeError, match=rf"server\.{key}={port} cannot be listened on"):
+            server.__enter__()
     assert not said
     assert not (tmp_path / "none").exists()
