@@ -25,9 +25,11 @@ LOOSE = {"pld": 1e-3, "rdp": 0.03, "sum": 1e-9}
 GRID = [
     # sampling, noise, steps, delta, and the published epsilons of pld, prv and rdp
     (0.1, 1.0, 100, 1e-5, 7.05, 7.06, 7.90),
-    (0.01, 1.0, 1_000, 1e-5, 1.83, 1.84, 2.11),
+    (0.01, 1.0, 1_000, 1e-5, 1.83, 1.84, 2.10),
+    (0.01, 0.7, 3_000, 1e-5, 7.53, 7.54, 8.44),
     (0.1, 2.0, 1_000, 1e-6, 9.18, 9.19, 9.82),
-    (1.0, 4.0, 10, 1e-5, 3.34, 3.35, 3.63),
+    (1.0, 4.0, 10, 1e-5, 3.34, 3.35, 3.62),
+    (1.0, 10.0, 100, 1e-6, 4.89, 4.90, 5.22),
 ]
 
 
@@ -46,7 +48,7 @@ def test_three_accountants_agree_on_sampled_gaussians(
     found = [spent(events, delta, name) for name in ("pld", "prv", "rdp")]
     assert found == pytest.approx([pld, prv, rdp], abs=0.006)
     assert found[0] <= found[1] <= found[2]
-    assert found[2] <= 1.16 * found[0]
+    assert found[2] <= 1.15 * found[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
