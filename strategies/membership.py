@@ -153,19 +153,18 @@ def discover(
             participants[answer.node_id] = number
             bars.append(own_bars)
     refusals += nodes.refusals
+    for node, reason in refusals:
+        party = nodes.parties[node].name if node in nodes.parties else f"node {node}"
+        log(WARNING, "%s is left out: %s", party, reason, extra=refused(party, 0, reason))
     if not participants:
         reason = refusals[0].reason if refusals else "no node is there"
         raise FedtradeError(f"no participant can take part: {reason}")
     named = {a.node_id: a.message for a in answers if a.node_id in {*participants, *key_holders}}
     # Too few participants for a trust mode are refused with better words later.
     calendar = shared_calendar(bars, min(least_holders, len(bars)))
-    members = Membership(
+    return Membership(
         participants, calendar, tuple(refusals), named, tuple(key_holders), nodes.parties
     )
-    for node, reason in refusals:
-        party = members.title_of(node)
-        log(WARNING, "%s is left out: %s", party, reason, extra=refused(party, 0, reason))
-    return members
 
 
 def shared_calendar(

@@ -23,6 +23,7 @@ LOG_VARIABLE: Final = "FEDTRADE_LOG"
 
 MOST_REMEMBERED: Final = 64
 RUN: Final = "run"
+OWN_ERRORS: Final = "fedtrade.errors."
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "event"}
 
 
@@ -123,6 +124,8 @@ def _formatted(
 
 def _text(entry: Entry) -> str:
     shown = "" if entry.level in ("debug", "info") else f"{entry.level.upper()}: "
+    if entry.message.startswith(OWN_ERRORS):  # a sentence that says it all
+        return f"{shown}{entry.message}"
     return f"{shown}{entry.fields.get('traceback', entry.message)}"
 
 

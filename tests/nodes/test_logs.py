@@ -99,6 +99,18 @@ def test_a_traceback_is_one_entry_that_ends_with_the_error() -> None:
     assert 'File "/app/b.py", line 4, in run' in entries[2]["fields"]["traceback"]
 
 
+def test_of_an_error_that_is_a_sentence_only_that_is_shown_to_readers() -> None:
+    """What went wrong in a program is shown with its traceback."""
+    lines = said("text", *(("run", line) for line in TRACE.splitlines()))
+    assert lines[0] == "run: ERROR: ServerApp raised an exception"
+    assert lines[1] == "run: ERROR: Traceback (most recent call last):"
+    assert lines[-3:] == [
+        "ValueError: first",
+        "run: ERROR: fedtrade.errors.ConfigurationError: no bar is left",
+        "run: Starting Flower SuperExec",
+    ]
+
+
 def test_a_traceback_that_is_cut_off_is_still_told() -> None:
     lines = TRACE.splitlines()[1:3]
     (entry,) = said("json", *(("run", line) for line in lines))

@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -88,9 +89,14 @@ def test_a_second_node_with_a_number_is_left_out() -> None:
     assert "participant 1, as another node does; give each node its own partition-id" in reason
 
 
-def test_nobody_can_take_part() -> None:
-    with pytest.raises(FedtradeError, match="no participant can take part: the participant's numb"):
+def test_nobody_can_take_part(caplog: pytest.LogCaptureFixture) -> None:
+    """The error has the first reason, the log each node's."""
+    with (
+        caplog.at_level(logging.WARNING, "flwr"),
+        pytest.raises(FedtradeError, match="no participant can take part: the participant's numb"),
+    ):
         _discover(lambda k: (None, seconds_of(BARS)))
+    assert caplog.text.count("is left out: the participant's number") == 3
 
 
 def test_too_few_nodes_are_waited_for_and_told() -> None:
