@@ -31,6 +31,16 @@ def test_mean_is_the_sum_over_the_count_and_nan_where_nobody_contributed() -> No
     assert np.isnan(mean[1]).all()
 
 
+def test_a_count_that_noise_has_left_of_nobody_gives_no_mean() -> None:
+    total = np.zeros((2, 3, 4))
+    total[0] = 5.0
+    total[1] = np.array([[2.0], [1e-9], [-1.0]])
+    with np.errstate(all="raise"):
+        mean = market_mean(total)
+    assert mean[0] == pytest.approx(2.5)
+    assert np.isnan(mean[1:]).all()
+
+
 def test_participants_with_different_histories_add_up_to_the_whole_market() -> None:
     """However assets are split, the total is that of one holder of all of them."""
     returns = _returns(60, 5)

@@ -60,3 +60,12 @@ def test_standardised_training_data_has_mean_zero_and_variance_one(values: np.nd
     if (np.abs(found) < 5.0).all():
         np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=1e-6)
         np.testing.assert_allclose(found.std(axis=0), 1.0, atol=1e-6)
+
+
+def test_a_variance_that_noise_makes_negative_counts_as_none() -> None:
+    """Of ten values with mean 2 and mean square 3, which no values have."""
+    noisy = np.array([[10.0], [20.0], [30.0]])
+    with np.errstate(all="raise"):
+        scale = Standardiser.from_sum(noisy)
+    assert scale.std.tolist() == [1.0]
+    assert scale(np.array([[3.0]])).tolist() == [[1.0]]
