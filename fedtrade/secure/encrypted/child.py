@@ -20,6 +20,9 @@ __all__ = ["Child", "ChildDied", "Limits"]
 WORKER = "fedtrade.secure.encrypted.worker"
 MOST_ANSWER_BYTES = 1 << 30
 END_S = 5.0
+BUFFER_BYTES = 1 << 20
+"""A contribution goes over at once, where the system allows so much; otherwise the two processes
+wait for each other several times for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Child:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         with theirs:
             self._process = subprocess.Popen(
                 _command(limits),
