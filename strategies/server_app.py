@@ -60,10 +60,13 @@ def main(grid: Grid, context: Context) -> None:
     is_apart = Path(sys.argv[0]).name == PROCESS
     if is_apart:
         tether()  # Flower's own watch of its parent does not interrupt a wait
-    with RunStatus.of_environment(context.run_id) as status:
-        settings = resolve(str(context.run_config.get("settings", "")))
-        with held(Path(settings.out), "out", ENDING_S if is_apart else 0.0):
-            run(grid, settings, status)
+    settings = resolve(str(context.run_config.get("settings", "")))
+    # First, so that the status stays that of the run which has the folder.
+    with (
+        held(Path(settings.out), "out", ENDING_S if is_apart else 0.0),
+        RunStatus.of_environment(context.run_id) as status,
+    ):
+        run(grid, settings, status)
 
 
 def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
