@@ -93,7 +93,8 @@ def ridge_weights(products: FloatArray, penalty: float) -> FloatArray:
     Parameters
     ----------
     products : ndarray of shape (1 + n_features, 1 + n_features + n_outputs)
-        `ridge_products` of all examples, or its sum over participants.
+        `ridge_products` of all examples, or its sum over participants. With noise on the sum it may
+        be that of no examples: the nearest covariance that there can be is taken in place of its.
     penalty : float
         Positive, in units of a feature's variance; `inf` gives zeros.
 
@@ -116,6 +117,15 @@ def ridge_weights(products: FloatArray, penalty: float) -> FloatArray:
     n_features = len(covariance)
     if np.isinf(penalty):
         return np.zeros((covariance.shape[1] - n_features, n_features))
-    system = covariance[:, :n_features] + penalty * np.eye(n_features)
+    system = _nearest_covariance(covariance[:, :n_features]) + penalty * np.eye(n_features)
     weights: FloatArray = np.linalg.solve(system, covariance[:, n_features:]).T
     return weights
+
+
+def _nearest_covariance(found: FloatArray) -> FloatArray:
+    """Symmetric and without negative eigenvalues: the nearest such matrix (Higham 1988)."""
+    symmetric = (found + found.T) / 2.0
+    values, vectors = np.linalg.eigh(symmetric)
+    if not len(values) or values[0] >= 0.0:
+        return np.asarray(symmetric)
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)

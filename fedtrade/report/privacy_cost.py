@@ -6,6 +6,7 @@ each participant trains alone, are its horizontal lines.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from fedtrade.report.arms import arm_colour
 from fedtrade.report.known_metrics import Column
 from fedtrade.report.page import typographic
-from fedtrade.report.theme import BREACH, INK, MUTED
+from fedtrade.report.theme import BREACH, INK, MUTED, RETURNS
 from fedtrade.tasks.task import FEDERATED
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["CostPanel", "CostRun", "cost_panels", "draw_cost"]
 _LEVELS = ("participant", "record")
 _OF_NO_PANEL = ("privacy.", "strategy.weights", "task.baselines")
 """Settings that may differ within a panel."""
+_COLOURS = (arm_colour(FEDERATED).light, BREACH.light, RETURNS.light)
 _ROOM = 6.0
 _LEAST_SPREAD = 0.02
 
@@ -107,12 +109,22 @@ def draw_cost(figure: "Figure", panels: Sequence[CostPanel]) -> None:
     """
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     low, high = _limits(panels)
+    levels = sorted({level for panel in panels for level in panel.private})
+    colours = dict(zip(levels, cycle(_COLOURS), strict=False))
     for axes, panel in zip(row, panels, strict=True):
-        _draw_panel(axes, panel, low, high)
+        _draw_panel(axes, panel, low, high, colours)
     row[0].set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
     metric = panels[0].column.metric
     row[0].set_ylabel(typographic(f"{panels[0].column.title}, {metric.unit}".rstrip(", ")))
-    row[-1].legend(loc="best")
+    named = {
+        label: handle
+        for axes in row
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    order = [*levels, *(label for label in named if label not in levels)]
+    figure.legend(
+        [named[label] for label in order], order, loc="outside lower center", ncols=len(order)
+    )
 
 
 def _epsilon(settings: Mapping[str, str]) -> tuple[str, float] | None:
@@ -138,11 +150,12 @@ def _limits(panels: Sequence[CostPanel]) -> tuple[float, float]:
     )
 
 
-def _draw_panel(axes: "Axes", panel: CostPanel, low: float, high: float) -> None:
+def _draw_panel(
+    axes: "Axes", panel: CostPanel, low: float, high: float, colours: Mapping[str, str]
+) -> None:
     scale = panel.column.metric.scale
-    colours = (arm_colour(FEDERATED).light, BREACH.light, INK.light)
-    for (level, scores), colour in zip(sorted(panel.private.items()), colours, strict=False):
-        found = sorted(scores.items())
+    for level, scores in sorted(panel.private.items()):
+        found, colour = sorted(scores.items()), colours[level]
         axes.plot(
             [epsilon for epsilon, _ in found],
             [float(np.clip(scale * np.mean(each), low, high)) for _, each in found],
@@ -155,7 +168,7 @@ def _draw_panel(axes: "Axes", panel: CostPanel, low: float, high: float) -> None
                 shown = float(np.clip(value, low, high))
                 axes.plot(epsilon, shown, marker, color=colour, markersize=4.0)
     for label, values, style, colour in (
-        ("no noise", panel.exact, "--", colours[0]),
+        ("no noise", panel.exact, "--", INK.light),
         ("trained alone", panel.alone, ":", MUTED.light),
     ):
         if values:

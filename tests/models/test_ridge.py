@@ -80,3 +80,9 @@ def test_refusals() -> None:
     for wrong in (np.zeros(10), np.zeros((3, 4)), np.zeros(9)):
         with pytest.raises(ValueError, match="got shape"):
             RidgeSums.from_array(wrong, 2)
+
+
+def test_noise_that_makes_a_variance_negative_leaves_a_small_model() -> None:
+    """Without care, a variance of -0.999 and a penalty of 1 would make a slope of 500."""
+    products = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, -0.999, 0.0, 0.5], [0.0, 0.0, 1.0, 0.5]])
+    np.testing.assert_allclose(ridge_weights(products, 1.0), [[0.5, 0.25]])
