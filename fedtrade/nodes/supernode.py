@@ -37,6 +37,8 @@ MOST_LAG_S: Final = 300.0
 HEARD: Final = 200
 POLL_S: Final = 0.1
 POLL: Final = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
+MATPLOTLIB: Final = "MPLCONFIGDIR"
+"""Where it keeps its cache, which else is in the home folder."""
 
 
 class SuperNode:
@@ -83,9 +85,11 @@ class SuperNode:
         if settings.identity_key is not None:
             check_private(Path(settings.identity_key))
         self._local = write_local_settings(settings)
-        self._environment = environment(
-            self.folder / HOME, **{POLL: "0.1"} if settings.executor == "warm" else {}
-        )
+        home = self.folder / HOME
+        further = {MATPLOTLIB: str(home / "matplotlib")}  # which a baseline's library imports
+        if settings.executor == "warm":
+            further[POLL] = "0.1"
+        self._environment = environment(home, **further)
         self._secret = self.folder / SECRET
         write_private(self._secret, os.urandom(32))
         self._process: Process | None = None
