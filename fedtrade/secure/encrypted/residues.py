@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError
@@ -94,6 +93,8 @@ class Residues:
         """
         content = len(self._front) + self._n_residue_bytes
         frame = check_tenseal_vector(chunk, n_slots=self.n_slots, content=content, scale=self.scale)
+        import pyarrow  # which participants without ciphertexts need not load
+
         try:
             # Arrow's own pool reserves more addresses than the process may have.
             pool = pyarrow.system_memory_pool()
@@ -117,6 +118,8 @@ class Residues:
         content = self._front + residues.astype("<u8").tobytes()
         mode = UNCOMPRESSED
         if is_compressed:
+            import pyarrow
+
             pool = pyarrow.system_memory_pool()
             packed = pyarrow.compress(content, codec=CODEC, memory_pool=pool)
             content, mode = packed.to_pybytes(), ZSTANDARD
