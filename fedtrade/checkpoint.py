@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from fedtrade.atomic import remove, write_atomically
 from fedtrade.errors import CheckpointError
 from fedtrade.market import Panel
 from fedtrade.outcome import EpisodeOutcome, from_bytes, to_bytes
-from fedtrade.report.atomic import remove, write_atomically
 from fedtrade.settings import Settings
 from fedtrade.wire import EpisodeRecord
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from fedtrade.atomic import sentence_of
 from fedtrade.errors import OutputError
-from fedtrade.report.atomic import sentence_of
 
 __all__ = ["ENDING_S", "LOCK", "check_free", "held"]
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import CheckpointError, ConfigurationError
-from fedtrade.report.atomic import write_atomically
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Model
 from fedtrade.wire import bar_text

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.atomic import write_atomically
 from fedtrade.components import build
 from fedtrade.errors import DataError
 from fedtrade.holdings import build_task
 from fedtrade.market import Panel
 from fedtrade.market.bar_time import usual_bar
 from fedtrade.model_file import StoredModel, read_model
-from fedtrade.report.atomic import write_atomically
 from fedtrade.settings import Component
 from fedtrade.tasks.task import Forecast, Sample, Shared, Task
 

@@ -18,11 +18,11 @@ from typing import Any, Final, Self
 from flwr.supercore import log
 from flwr.supercore.logger import FLOWER_LOGGER
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import FedtradeError, OutputError
 from fedtrade.nodes.logs import LOG_VARIABLE, write_events_as_json
 from fedtrade.nodes.registry import Party
 from fedtrade.outcome import EpisodeOutcome, RoundLog
-from fedtrade.report.atomic import write_atomically
 from strategies.membership import Membership
 from strategies.replies import Refusal, printable
 

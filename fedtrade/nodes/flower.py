@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import ConfigurationError
-from fedtrade.report.atomic import write_atomically
 
 __all__ = [
     "CONNECTION",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import ConfigurationError
 from fedtrade.nodes.certificates import (
     identity_public,
@@ -17,7 +18,6 @@ from fedtrade.nodes.certificates import (
 )
 from fedtrade.nodes.private_files import check_private, make_private_folder, write_private
 from fedtrade.nodes.registry import Registry
-from fedtrade.report.atomic import write_atomically
 
 __all__ = [
     "AUTHORITY",

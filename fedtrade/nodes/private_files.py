@@ -3,8 +3,8 @@
 import stat
 from pathlib import Path
 
+from fedtrade.atomic import replacing
 from fedtrade.errors import ConfigurationError, OutputError
-from fedtrade.report.atomic import replacing
 
 __all__ = ["check_private", "make_private_folder", "write_private"]
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import ConfigurationError
 from fedtrade.nodes.certificates import Issued, make_authority, make_certificate, served_by
 from fedtrade.nodes.consortium import Consortium, Member
@@ -37,7 +38,6 @@ from fedtrade.nodes.kits import (
 from fedtrade.nodes.private_files import make_private_folder, write_private
 from fedtrade.nodes.registry import REGISTRY, Party, Registry
 from fedtrade.nodes.settings import Role
-from fedtrade.report.atomic import write_atomically
 
 __all__ = [
     "AUTHORITY_FOLDER",

@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import ConfigurationError
 from fedtrade.nodes.settings import Role
-from fedtrade.report.atomic import write_atomically
 from fedtrade.settings_record import SettingsRecord
 
 __all__ = ["REGISTRY", "REGISTRY_VARIABLE", "Party", "Registry", "stamp_of"]

@@ -8,12 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import NodeError
 from fedtrade.nodes.bundle import write_bundle
 from fedtrade.nodes.flower import command_line, tool
 from fedtrade.nodes.flower_commands import flwr, said
 from fedtrade.nodes.process import Process, ignore
-from fedtrade.report.atomic import write_atomically
 from fedtrade.settings import Settings
 
 __all__ = ["Submitted", "submit"]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import ConfigurationError, NodeError
 from fedtrade.nodes.flower import (
     CONNECTION,
@@ -25,7 +26,6 @@ from fedtrade.nodes.logs import LOG_VARIABLE
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
 from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Party, Registry
-from fedtrade.report.atomic import write_atomically
 
 __all__ = ["DATABASE", "STATUS", "STATUS_VARIABLE", "SuperLink", "answers"]
 

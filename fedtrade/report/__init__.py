@@ -3,7 +3,6 @@
 Matplotlib is imported only when something is drawn.
 """
 
-from fedtrade.report.atomic import replacing, write_atomically
 from fedtrade.report.console import Progress, print_results
 from fedtrade.report.html import report, write_report
 from fedtrade.report.model_card import model_card, write_model_card
@@ -31,9 +30,7 @@ __all__ = [
     "print_sweep",
     "read_results",
     "read_sweep",
-    "replacing",
     "report",
-    "write_atomically",
     "write_model_card",
     "write_report",
     "write_results",

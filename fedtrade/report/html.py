@@ -7,9 +7,9 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
+from fedtrade.atomic import write_atomically
 from fedtrade.report import page
 from fedtrade.report.arms import ROLE_TITLES, arm_colour, describe_arm, hardest_baseline
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import SUMMED_SCORES, Comparison, compare, comparisons
 from fedtrade.report.console import comparison_cells, comparison_head
 from fedtrade.report.gains import comparison_glossary, gain_text

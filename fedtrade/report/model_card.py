@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fedtrade.atomic import write_atomically
 from fedtrade.report.arms import describe_arm
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import comparisons
 from fedtrade.report.console import comparison_cells, comparison_head
 from fedtrade.report.html import method, run_facts

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from fedtrade.atomic import remove
 from fedtrade.model_file import write_model
 from fedtrade.outcome import EpisodeOutcome
-from fedtrade.report.atomic import remove
 from fedtrade.report.html import write_report
 from fedtrade.report.model_card import write_model_card
 from fedtrade.report.results import Results, write_results

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.atomic import write_atomically
 from fedtrade.report.arms import arm_colour, describe_arm, hardest_baseline
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import Comparison, comparisons, participant_gains
 from fedtrade.report.gains import gain_scale, gain_text, gain_unit
 from fedtrade.report.known_metrics import KNOWN_METRICS, describe, level_text, percent_text

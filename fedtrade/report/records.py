@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fedtrade.report.atomic import write_atomically
+from fedtrade.atomic import write_atomically
 from fedtrade.report.known_metrics import MISSING
 from fedtrade.report.results import Number
 

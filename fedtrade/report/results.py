@@ -23,8 +23,8 @@ from pydantic import (
     model_validator,
 )
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import CheckpointError
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.privacy import Privacy
 
 ALL_PARTICIPANTS = "all"

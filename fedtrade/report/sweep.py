@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import CheckpointError
 from fedtrade.report import page
 from fedtrade.report.arms import describe_arm, hardest_baseline
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.comparisons import SUMMED_SCORES, Comparison, compare
 from fedtrade.report.console import comparison_cells
 from fedtrade.report.gains import gain_scale, gain_unit

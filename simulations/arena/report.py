@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedtrade.atomic import write_atomically
 from fedtrade.report import page
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.page import typographic
 from fedtrade.report.theme import to_svg
 from simulations.arena.plots import (

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fedtrade.atomic import write_atomically
 from fedtrade.errors import CheckpointError
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.results import Number
 from simulations.arena.cell import rule_label
 from simulations.arena.settings import ArenaSettings

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fedtrade.atomic import remove, write_atomically
 from fedtrade.errors import CheckpointError
-from fedtrade.report.atomic import remove, write_atomically
 from simulations.arena.cell import Cell, CellResult
 
 __all__ = ["CellStore", "code_digest"]

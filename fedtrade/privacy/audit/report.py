@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedtrade.atomic import write_atomically
 from fedtrade.privacy.audit.audit import Audit, Bound
 from fedtrade.report import page
-from fedtrade.report.atomic import write_atomically
 from fedtrade.report.theme import MUTED, to_svg
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fedtrade.atomic import replacing, write_atomically
 from fedtrade.errors import OutputError
-from fedtrade.report.atomic import replacing, write_atomically
 
 
 def names(folder: Path) -> set[str]:
