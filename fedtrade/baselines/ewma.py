@@ -17,6 +17,7 @@ from fedtrade.baselines.forecast import (
     checked_levels,
     student_t_tail,
 )
+from fedtrade.baselines.recursion import first_order
 
 HALF_LIFE_BARS = 11.0
 DOF = 6.0
@@ -87,15 +88,10 @@ def _from_first_return(
 
 
 def _recursion(squares: FloatArray, decay: float, warm_up: int) -> FloatArray:
-    from scipy.signal import lfilter
-
     variance = np.full_like(squares, np.nan)
     start = squares[:warm_up].mean(axis=0)
     variance[warm_up - 1] = start
-    if len(squares) > warm_up:
-        variance[warm_up:], _ = lfilter(
-            [1.0 - decay], [1.0, -decay], squares[warm_up:], axis=0, zi=decay * start[None]
-        )
+    variance[warm_up:] = first_order((1.0 - decay) * squares[warm_up:], decay, start)
     return variance
 
 

@@ -20,6 +20,7 @@ from fedtrade.baselines.forecast import (
     checked_levels,
     student_t_tail,
 )
+from fedtrade.baselines.recursion import first_order
 
 MIN_FIT_RETURNS = 40
 
@@ -47,15 +48,13 @@ class GjrGarch:
         returns : ndarray of shape (n,)
             Leading values may be NaN and give NaN; a return missing later makes the rest NaN.
         """
-        from scipy.signal import lfilter
-
         variance = np.full_like(returns, np.nan)
         first = int(np.isfinite(returns).argmax())
         known = returns[first:]
         shocks = self.omega + (self.alpha + self.gamma * (known < 0.0)) * np.square(known)
         # Before the first return, a squared return equal to the backcast, half of it negative.
         start = self.omega + self.initial_variance * (self.alpha + self.gamma / 2.0 + self.beta)
-        variance[first:], _ = lfilter([1.0], [1.0, -self.beta], shocks, zi=[self.beta * start])
+        variance[first:] = first_order(shocks, self.beta, start)
         return variance
 
 
