@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord, Context, Message
 from fedtrade.errors import ConfigurationError, ProtocolError, SignatureError
 from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import PrivateAggregation
-from fedtrade.secure.agreement import check_agreed
+from fedtrade.secure.agreement import agreed_run, check_agreed
 from fedtrade.secure.masked import IdentityKey
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
@@ -112,7 +112,7 @@ def read_identities(path: str) -> dict[int, bytes]:
 def read_run(
     message: Message, settings: PrivateAggregation, noise: NoisyVectors | None = None
 ) -> bytes:
-    """The run that a greeting begins.
+    """The run that a greeting begins, by the name that includes this party's own settings.
 
     Raises
     ------
@@ -133,8 +133,9 @@ def read_run(
             f"the server speaks version {version!r} of private sums, and this participant version "
             f"{PROTOCOL_VERSION}: install the same fedtrade everywhere."
         )
-    check_agreed(settings, greeting.get(SETTINGS), None if noise is None else noise.agreed())
-    return run
+    agreed = None if noise is None else noise.agreed()
+    check_agreed(settings, greeting.get(SETTINGS), agreed)
+    return agreed_run(run, settings, agreed)
 
 
 def read_round(message: Message) -> tuple[int, bool]:

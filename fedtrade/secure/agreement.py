@@ -2,9 +2,13 @@
 
 A member that clips at another bound, say, writes its numbers in other steps, and nobody would see
 it in the sum. So the server says its settings in the first message of a run, and each party
-compares them with its own.
+compares them with its own. A server that lies says other ones to each, and has those add little
+noise on whom the others rely: therefore each party knows the run by a name that is made of its own
+settings, too. Every key, mask, commitment and signature of a sum depends on that name, so that
+parties with different settings have no sum together.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,7 +16,15 @@ from typing import Any, Final
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.secure.settings import PrivateAggregation
 
-__all__ = ["agreed_settings", "check_agreed"]
+__all__ = ["NAME_BYTES", "RUN_BYTES", "agreed_run", "agreed_settings", "check_agreed"]
+
+NAME_BYTES: Final = 16
+"""Of the random name that the server gives a run."""
+
+RUN_BYTES: Final = 32
+"""Of the name by which its parties know a run."""
+
+DOMAIN: Final = b"fedtrade agreed run 1"
 
 OWN = {"identities"}
 """A path, which is each party's own."""
@@ -34,6 +46,29 @@ def agreed_settings(settings: PrivateAggregation, noise: Mapping[str, Any] | Non
     """
     values = settings.model_dump(mode="json", exclude=OWN)
     return json.dumps(values if noise is None else {**values, NOISE: noise}, sort_keys=True)
+
+
+def agreed_run(
+    name: bytes, settings: PrivateAggregation, noise: Mapping[str, Any] | None = None
+) -> bytes:
+    """The name by which a party knows a run, of `RUN_BYTES`: a hash of the server's and its own.
+
+    Parameters
+    ----------
+    name : 16 bytes
+        What the server calls the run.
+    settings, noise
+        The party's own.
+
+    Raises
+    ------
+    ProtocolError
+        If the server's name is none.
+    """
+    if len(name) != NAME_BYTES:
+        raise ProtocolError(f"the server names a run by {NAME_BYTES} bytes, got {len(name)}.")
+    own = agreed_settings(settings, noise).encode()
+    return hashlib.sha256(DOMAIN + name + own).digest()
 
 
 def check_agreed(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrade.errors import ThresholdError
+from fedtrade.secure.agreement import RUN_BYTES
 from fedtrade.secure.encrypted import (
     CiphertextSum,
     KeyHolder,
@@ -205,7 +206,7 @@ def _encrypted(parts: FloatArray, settings: EncryptedAggregation) -> FloatArray:
     n_members, size = parts.shape
     scheme = channels(settings, n_members)[SUMS]
     layout: Layout = sum_layout(settings, size, scheme.layout_members, modulus=scheme.modulus)
-    run = os.urandom(16)
+    run = os.urandom(RUN_BYTES)
     members = [IdentityKey.generate() for _ in range(n_members)]
     identities = {number: key.public_bytes for number, key in enumerate(members)}
     agreements = [AgreementKey() for _ in range(n_members)]

@@ -94,7 +94,7 @@ WORDS = "words"
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Of the messages here; parties of other versions cannot work together."""
 
 

@@ -37,7 +37,7 @@ __all__ = ["Measured", "measure_encrypted", "measure_masked"]
 Measured = Mapping[str, tuple[float, str]]
 """Value and unit by metric."""
 
-_RUN = bytes(range(16))
+_RUN = bytes(range(32))
 _KIB = 1024.0
 _BATCH = 50
 """Encrypted contributions that reach the server together, so that few are in memory."""

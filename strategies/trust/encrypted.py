@@ -5,7 +5,6 @@ exchanges at the start of a run give everybody the public keys, and the key hold
 """
 
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from logging import WARNING
@@ -80,7 +79,6 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
-    greeting,
     read_identity,
     read_round,
 )
@@ -114,7 +112,7 @@ class Encrypted(PrivateMode):
     name = "encrypted"
 
     def __init__(self, settings: EncryptedAggregation, noise: NoisyVectors | None = None) -> None:
-        super().__init__(settings, EncryptedSums(settings), noise)
+        super().__init__(settings, EncryptedSums(settings, noise))
         self._encrypted = settings
 
     def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
@@ -140,11 +138,13 @@ class EncryptedSums(PrivateSums):
     Parameters
     ----------
     settings : EncryptedAggregation
+    noise : NoisyVectors or None
+        What the key holder adds to sums.
     """
 
-    def __init__(self, settings: EncryptedAggregation) -> None:
+    def __init__(self, settings: EncryptedAggregation, noise: NoisyVectors | None = None) -> None:
+        super().__init__(settings, noise)
         self._settings = settings
-        self._run = os.urandom(16)
         self._numbers: dict[int, int] = {}
         self._roster: dict[int, bytes] = {}
         self._pads: dict[int, SignedPadKey] = {}
@@ -157,10 +157,6 @@ class EncryptedSums(PrivateSums):
         self._growing: dict[tuple[tuple[int, ...], tuple[str, ...]], CiphertextSum] = {}
 
     # --- joining --------------------------------------------------------------------------------
-
-    def greeting(self) -> Mapping[str, ConfigRecord]:
-        """The run's name, and the settings that all must have."""
-        return greeting(self._run, self._settings, self.noise)
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Let the key holder make keys, and give the public ones to all members.
@@ -211,7 +207,7 @@ class EncryptedSums(PrivateSums):
                 if key in self._roster.values():
                     raise ProtocolError("it sent the identity key of another participant")
                 pad = _read_pad(members.answers[node])
-                verify_pad_key(pad, self._run, number, key)
+                verify_pad_key(pad, self.run, number, key)
             except SecureAggregationError as error:
                 refusals.append(Refusal(node, str(error)))
             else:
@@ -235,7 +231,7 @@ class EncryptedSums(PrivateSums):
                 public,
                 pad,
                 signature,
-                self._run,
+                self.run,
                 scheme,
                 holder=holder,
                 identity=self._roster[holder],
@@ -388,7 +384,7 @@ class EncryptedSums(PrivateSums):
             raise ProtocolError("its reply has no signed ciphertexts")
         parts: tuple[Any, ...] = tuple(chunks)
         found = Contribution(parts, SignedDigest(number, digest, signature))
-        check_contribution(found, self._run, self._session, self._roster[number])
+        check_contribution(found, self.run, self._session, self._roster[number])
         return found
 
     def _opened(

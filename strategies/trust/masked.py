@@ -6,7 +6,6 @@ the uploads, and its shares with the answers that unmask. Two exchanges at the s
 up the first sum.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -54,7 +53,6 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
-    greeting,
     lost,
     read_identity,
     read_round,
@@ -92,7 +90,7 @@ class Masked(PrivateMode):
     ) -> None:
         if noise is not None:
             settings = with_least_contributors(settings, n_known)
-        super().__init__(settings, MaskedSums(settings, n_known), noise)
+        super().__init__(settings, MaskedSums(settings, n_known, noise))
         self._masked = settings
         self._n_known = n_known
 
@@ -145,19 +143,21 @@ class MaskedSums(PrivateSums):
     Parameters
     ----------
     settings : MaskedAggregation
-    n_known : int
+    n_known, noise
         See `Masked`.
     """
 
-    def __init__(self, settings: MaskedAggregation, n_known: int = 0) -> None:
+    def __init__(
+        self, settings: MaskedAggregation, n_known: int = 0, noise: NoisyVectors | None = None
+    ) -> None:
+        super().__init__(settings, noise)
         self._settings = settings
         self._n_known = n_known
         self._left_out: set[int] = set()
         self.has_groups = settings.group_size is not None
-        self._run = os.urandom(16)
         self._numbers: dict[int, int] = {}
         self._nodes: dict[int, int] = {}
-        self._server = MaskedServer(settings, self._run, {})
+        self._server = MaskedServer(settings, self.run, {})
         self._roster: dict[str, ConfigRecord] = {}
         self._uninformed: set[int] = set()
         self._session = 0
@@ -169,9 +169,7 @@ class MaskedSums(PrivateSums):
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """The run's name, and what the first sum begins with."""
-        return greeting(self._run, self._settings, self.noise) | {
-            PLEDGE: ConfigRecord({SESSION: 0})
-        }
+        return {**super().greeting(), PLEDGE: ConfigRecord({SESSION: 0})}
 
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
         """Take the participants' public keys and set up the first sum."""
@@ -195,7 +193,7 @@ class MaskedSums(PrivateSums):
                 f"all the same settings. {reasons[0]}".rstrip()
             )
         self._nodes = {number: node for node, number in self._numbers.items()}
-        self._server = MaskedServer(self._settings, self._run, identities, n_known=self._n_known)
+        self._server = MaskedServer(self._settings, self.run, identities, n_known=self._n_known)
         for node in self._numbers:
             refusals += self._take(node, members.answers[node], {PLEDGE: 0})
         self._roster = {ROSTER: ConfigRecord({**pack_roster(identities)})}

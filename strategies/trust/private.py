@@ -1,6 +1,7 @@
 """Modes in which only sums are seen: rows are means of all participants, or of random groups."""
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from fedtrade.errors import ConfigurationError, ProtocolError, RangeError
 from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import PrivateAggregation
-from fedtrade.secure.agreement import agreed_settings
+from fedtrade.secure.agreement import NAME_BYTES, agreed_run, agreed_settings
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import SUM as SUM_SEGMENT
 from fedtrade.secure.payload import TrainingMean, training_mean
@@ -45,7 +46,6 @@ __all__ = [
     "PrivateMode",
     "PrivateSums",
     "Upload",
-    "greeting",
     "lost",
     "noisy_row",
     "read_identity",
@@ -146,15 +146,31 @@ class PrivateSums(ABC):
         Whether there are several totals, some of which can be lost while others are not.
     next_is_training, noise
         See `TrustMode`.
+    run : 32 bytes
+        The name by which parties with the same settings know the run.
+
+    Parameters
+    ----------
+    settings : PrivateAggregation
+    noise : NoisyVectors or None
+        What is added to sums.
     """
 
     has_groups: bool = False
     next_is_training: bool | None = None
-    noise: NoisyVectors | None = None
+
+    def __init__(self, settings: PrivateAggregation, noise: NoisyVectors | None = None) -> None:
+        self.noise = noise
+        agreed = None if noise is None else noise.agreed()
+        name = os.urandom(NAME_BYTES)
+        self.run = agreed_run(name, settings, agreed)
+        told = agreed_settings(settings, agreed)
+        begins = ConfigRecord({RUN: name, VERSION: PROTOCOL_VERSION, SETTINGS: told})
+        self._greeting = {GREETING: begins}
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
-        """See `TrustMode.greeting`."""
-        return {}
+        """What begins a run: its name, the version, and settings that all parties must have."""
+        return self._greeting
 
     @abstractmethod
     def join(self, grid: Grid, members: Membership, ttl_s: float) -> Membership:
@@ -200,20 +216,14 @@ class PrivateMode(TrustMode):
     ----------
     settings : PrivateAggregation
     sums : PrivateSums
-    noise : NoisyVectors or None
     """
 
     shows_each = False
 
-    def __init__(
-        self,
-        settings: PrivateAggregation,
-        sums: PrivateSums,
-        noise: NoisyVectors | None = None,
-    ) -> None:
+    def __init__(self, settings: PrivateAggregation, sums: PrivateSums) -> None:
         self.settings = settings
         self.sums = sums
-        self.noise = sums.noise = noise
+        self.noise = sums.noise
 
     @property
     def next_is_training(self) -> bool | None:
@@ -425,14 +435,6 @@ def noisy_row(
         raise RuntimeError("the strategy names no clip, and there is noise in the size of one.")
     mean = noise.mean(total, len(nodes), request.clip)
     return Row(nodes, mean.update, float(len(nodes)), float("nan")), mean.share_within
-
-
-def greeting(
-    run: bytes, settings: PrivateAggregation, noise: NoisyVectors | None = None
-) -> dict[str, ConfigRecord]:
-    """What begins a run of private sums: its name, the version, and settings that all must have."""
-    agreed = agreed_settings(settings, None if noise is None else noise.agreed())
-    return {GREETING: ConfigRecord({RUN: run, VERSION: PROTOCOL_VERSION, SETTINGS: agreed})}
 
 
 def read_identity(answer: Message) -> bytes:

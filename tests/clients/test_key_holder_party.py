@@ -260,7 +260,7 @@ def test_nobody_is_invented(settings: Settings) -> None:
         made = contribute(
             scheme.encryptor(key),
             IdentityKey.generate(),
-            uploads.sums._run,
+            uploads.sums.run,
             session,
             number,
             values,

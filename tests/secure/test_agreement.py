@@ -7,7 +7,13 @@ import pytest
 
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.secure import EncryptedAggregation, MaskedAggregation
-from fedtrade.secure.agreement import agreed_settings, check_agreed
+from fedtrade.secure.agreement import (
+    NAME_BYTES,
+    RUN_BYTES,
+    agreed_run,
+    agreed_settings,
+    check_agreed,
+)
 
 
 def test_the_same_settings_agree() -> None:
@@ -67,3 +73,36 @@ def test_a_server_cannot_say_much() -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_agreed(EncryptedAggregation(), told)
     assert len(str(caught.value)) < 700
+
+
+def test_parties_with_the_same_settings_know_a_run_by_the_same_name() -> None:
+    name, own = bytes(NAME_BYTES), EncryptedAggregation(clip=4.0)
+    run = agreed_run(name, own)
+    assert len(run) == RUN_BYTES
+    for other in (
+        EncryptedAggregation.from_mapping({"clip": 4}),
+        EncryptedAggregation(identities="/somewhere/keys.json"),
+    ):
+        assert agreed_run(name, other) == run
+
+
+def test_whatever_differs_makes_another_name() -> None:
+    """Or members would answer to whom the server told other settings."""
+    name, own = bytes(NAME_BYTES), EncryptedAggregation()
+    noise = {"epsilon": 8.0, "rounds": 20}
+    runs = [
+        agreed_run(name, own),
+        agreed_run(bytes(15) + b"\1", own),
+        agreed_run(name, own.model_copy(update={"min_contributors": 4})),
+        agreed_run(name, MaskedAggregation()),
+        agreed_run(name, own, noise),
+        agreed_run(name, own, {**noise, "epsilon": 1000.0}),
+        agreed_run(name, own, {**noise, "rounds": 1}),
+    ]
+    assert len(set(runs)) == len(runs)
+
+
+@pytest.mark.parametrize("name", [b"", bytes(15), bytes(17), bytes(32)])
+def test_a_run_is_named_by_so_many_bytes(name: bytes) -> None:
+    with pytest.raises(ProtocolError, match=f"names a run by 16 bytes, got {len(name)}"):
+        agreed_run(name, EncryptedAggregation())

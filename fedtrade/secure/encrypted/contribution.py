@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError
+from fedtrade.secure.agreement import RUN_BYTES
 from fedtrade.secure.encrypted.pad_keys import check_pad_public
 from fedtrade.secure.encrypted.scheme import Encryptor, Scheme
 from fedtrade.secure.masked.keys import SIGNATURE_BYTES, IdentityKey, verify
@@ -29,10 +30,9 @@ __all__ = [
     "verify_key",
 ]
 
-RUN_BYTES = 16
 DIGEST_BYTES = 32
-CONTRIBUTION = b"fedtrade encrypted sum 1 contribution"
-KEY = b"fedtrade encrypted sum 1 key"
+CONTRIBUTION = b"fedtrade encrypted sum 2 contribution"
+KEY = b"fedtrade encrypted sum 2 key"
 
 
 class SignedDigest(NamedTuple):

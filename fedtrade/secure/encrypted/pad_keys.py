@@ -9,6 +9,7 @@ import hashlib
 from typing import NamedTuple
 
 from fedtrade.errors import ProtocolError
+from fedtrade.secure.agreement import RUN_BYTES
 from fedtrade.secure.masked.keys import (
     KEY_BYTES,
     AgreementKey,
@@ -20,9 +21,8 @@ from fedtrade.secure.masked.keys import (
 
 __all__ = ["PadKeys", "SignedPadKey", "check_pad_public", "sign_pad_key", "verify_pad_key"]
 
-RUN_BYTES = 16
-PUBLIC = b"fedtrade encrypted sum 1 pad key"
-PAD = b"fedtrade encrypted sum 1 pad"
+PUBLIC = b"fedtrade encrypted sum 2 pad key"
+PAD = b"fedtrade encrypted sum 2 pad"
 
 
 class SignedPadKey(NamedTuple):

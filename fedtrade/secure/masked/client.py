@@ -20,6 +20,7 @@ from fedtrade.errors import (
     SignatureError,
     ThresholdError,
 )
+from fedtrade.secure.agreement import RUN_BYTES
 from fedtrade.secure.masked.beacon import (
     COMMITMENT_BYTES,
     NONCE_BYTES,
@@ -37,7 +38,7 @@ from fedtrade.secure.masked.client_session import (
     read_sessions,
 )
 from fedtrade.secure.masked.cohort import Cohort, draw_cohorts
-from fedtrade.secure.masked.contexts import RUN_BYTES, context
+from fedtrade.secure.masked.contexts import context
 from fedtrade.secure.masked.keys import (
     KEY_BYTES,
     SIGNATURE_BYTES,

@@ -2,10 +2,11 @@
 
 from typing import Final
 
-__all__ = ["RUN_BYTES", "context"]
+from fedtrade.secure.agreement import RUN_BYTES
 
-RUN_BYTES: Final = 16
-DOMAIN: Final = b"fedtrade masked sum 1"
+__all__ = ["context"]
+
+DOMAIN: Final = b"fedtrade masked sum 2"
 PURPOSE_BYTES: Final = 16
 
 
@@ -16,7 +17,7 @@ def context(purpose: str, run: bytes, session: int, *numbers: int) -> bytes:
     ----------
     purpose : str
         Of at most 16 characters.
-    run : 16 bytes
+    run : 32 bytes
     session : int
         The number of the sum in the run.
     *numbers : int
@@ -24,6 +25,9 @@ def context(purpose: str, run: bytes, session: int, *numbers: int) -> bytes:
     """
     name = purpose.encode()
     if len(name) > PURPOSE_BYTES or len(run) != RUN_BYTES:
-        raise ValueError(f"a purpose has 16 characters at most and a run 16 bytes, got {purpose!r}")
+        raise ValueError(
+            f"a purpose has {PURPOSE_BYTES} characters at most and a run {RUN_BYTES} bytes, got "
+            f"{purpose!r} and {len(run)} bytes."
+        )
     parts = [DOMAIN, name.ljust(PURPOSE_BYTES, b"\0"), run, session.to_bytes(8, "little")]
     return b"".join([*parts, *(number.to_bytes(4, "little") for number in numbers)])

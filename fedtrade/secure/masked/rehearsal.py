@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedtrade.errors import FedtradeError, SecureAggregationError
+from fedtrade.secure.agreement import RUN_BYTES
 from fedtrade.secure.masked.client import MaskedClient
 from fedtrade.secure.masked.cohort import clear_draws
 from fedtrade.secure.masked.keys import IdentityKey
@@ -99,7 +100,7 @@ class _Stagehand:
         rng: np.random.Generator,
     ) -> None:
         n_members = len(vectors[0])
-        run = os.urandom(16)
+        run = os.urandom(RUN_BYTES)
         keys = [IdentityKey.generate() for _ in range(n_members)]
         roster = Roster({number: key.public_bytes for number, key in enumerate(keys)})
         self._vectors = vectors

@@ -20,6 +20,7 @@ from fedtrade.errors import (
     SignatureError,
     ThresholdError,
 )
+from fedtrade.secure.agreement import RUN_BYTES
 from fedtrade.secure.masked.beacon import (
     COMMITMENT_BYTES,
     NONCE_BYTES,
@@ -29,7 +30,6 @@ from fedtrade.secure.masked.beacon import (
     whole_seed,
 )
 from fedtrade.secure.masked.cohort import draw_cohorts
-from fedtrade.secure.masked.contexts import RUN_BYTES
 from fedtrade.secure.masked.keys import KEY_BYTES, SIGNATURE_BYTES, check_agreement, verify
 from fedtrade.secure.masked.packing import (
     Fields,

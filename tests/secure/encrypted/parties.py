@@ -22,7 +22,7 @@ from fedtrade.secure.encrypted.schemes import scheme_for
 from fedtrade.secure.masked.keys import AgreementKey, IdentityKey
 from fedtrade.secure.settings import EncryptedAggregation
 
-RUN = bytes(range(16))
+RUN = bytes(range(32))
 SCHEMES = [("bfv", False), ("bfv", True), ("ckks", False), ("ckks", True), ("paillier", True)]
 
 

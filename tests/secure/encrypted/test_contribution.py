@@ -20,7 +20,7 @@ def test_only_its_own_run_and_session_and_member_fit() -> None:
     check_contribution(made, RUN, 3, identity.public_bytes)
     other = IdentityKey.generate().public_bytes
     for run, session, key in (
-        (bytes(16), 3, identity.public_bytes),
+        (bytes(32), 3, identity.public_bytes),
         (RUN, 4, identity.public_bytes),
         (RUN, 3, other),
     ):
@@ -41,7 +41,7 @@ def test_other_chunks_are_noticed() -> None:
     short = made._replace(signed=made.signed._replace(signature=b"short"))
     with pytest.raises(ProtocolError, match="a signature 64, got 32 and 5"):
         check_contribution(short, RUN, 0, identity.public_bytes)
-    with pytest.raises(ValueError, match="16 bytes, got 3"):
+    with pytest.raises(ValueError, match="32 bytes, got 3"):
         contribute(encryptor, identity, b"run", 0, 1, VALUES, PAD)
 
 
@@ -57,7 +57,7 @@ def test_a_swapped_public_key_is_noticed() -> None:
     for public, pad_public, run, said_scheme in (
         (theirs.public, pad, RUN, scheme),
         (keys.public, other_pad, RUN, scheme),
-        (keys.public, pad, bytes(16), scheme),
+        (keys.public, pad, bytes(32), scheme),
         (keys.public, pad, RUN, other),
     ):
         with pytest.raises(SignatureError, match="member 9"):

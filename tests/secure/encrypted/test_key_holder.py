@@ -179,7 +179,7 @@ def test_nobody_is_invented() -> None:
     rest = members.values[0], bytes(32)
     foreign = contribute(encryptor, stranger, RUN, 2, 4, *rest).signed
     unknown = contribute(encryptor, stranger, RUN, 2, 99, *rest).signed
-    other_run = contribute(encryptor, members.identities[4], bytes(16), 2, 4, *rest).signed
+    other_run = contribute(encryptor, members.identities[4], bytes(32), 2, 4, *rest).signed
     older = contribute(encryptor, members.identities[4], RUN, 1, 4, *rest).signed
     for wrong in (foreign, other_run, older):
         with pytest.raises(SignatureError, match="not that of member 4"):

@@ -31,7 +31,7 @@ KNOWN_SECOND = [
     [2279494551091461484, 1957755873295486575, 840461891306519842, 2218112490354198184],
 ]
 KNOWN_WIDE = "1ea22bf303cc84f5eb2aac223d66ca314d9e4ae2a57a318e0b6fd1c0937c351d"
-KNOWN_KEY = "16b3314bd5c76652bd42ba2de57142f473d20e7660f289d638da3cdf423454d8"
+KNOWN_KEY = "480b07e919f6915e1187402aa0b1933a34d2c7b075a742d3810e98ffd694d16d"
 
 
 def _stream(key: bytes, row: int, size: int) -> bytes:
@@ -172,7 +172,7 @@ def test_pad_keys_are_signed_for_a_run_by_their_member() -> None:
     stranger = IdentityKey.generate().public_bytes
     for run, number, key in (
         (RUN, 4, identity.public_bytes),
-        (bytes(16), 3, identity.public_bytes),
+        (bytes(32), 3, identity.public_bytes),
         (RUN, 3, stranger),
     ):
         with pytest.raises(SignatureError, match=f"member {number}"):
@@ -185,5 +185,5 @@ def test_pad_keys_are_signed_for_a_run_by_their_member() -> None:
     weak = sign_pad_key(identity, RUN, 3, bytes(32))
     with pytest.raises(SignatureError, match="member 3 is no key"):
         verify_pad_key(weak, RUN, 3, identity.public_bytes)
-    with pytest.raises(ValueError, match="16 bytes, got 3"):
+    with pytest.raises(ValueError, match="32 bytes, got 3"):
         sign_pad_key(identity, b"run", 3, public)

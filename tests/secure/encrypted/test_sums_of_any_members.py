@@ -43,7 +43,7 @@ def plays(draw: st.DrawFn) -> tuple[int, set[int], int]:
 @given(plays())
 def test_a_sum_is_that_of_those_who_sent(play: tuple[int, set[int], int]) -> None:
     n, gone, seed = play
-    random, run = Random(seed), os.urandom(16)
+    random, run = Random(seed), os.urandom(32)
     settings = EncryptedAggregation(min_contributors=2)
     scheme = channels(settings, n)[TRAINING]
     known = IDENTITIES, PAD_PUBLICS

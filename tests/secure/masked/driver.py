@@ -12,7 +12,7 @@ from fedtrade.secure.masked import IdentityKey, MaskedClient, MaskedServer, Rost
 
 Tamper = Callable[[str, int, Any], Any]
 
-RUN = bytes(range(16))
+RUN = bytes(range(32))
 KEYS = [IdentityKey.from_private_bytes(bytes([n]) * 32) for n in range(64)]
 """Long-term keys of members 0 to 63."""
 

@@ -233,7 +233,7 @@ def test_the_server_keeps_the_order_itself() -> None:
     for session in range(4):
         with pytest.raises(ReplayError, match=f"sum {session} is over"):
             server.pledged(session, 1, {})
-    with pytest.raises(ValueError, match="16 bytes, got 4"):
+    with pytest.raises(ValueError, match="32 bytes, got 4"):
         MaskedServer(settings(), b"1234", {})
 
 

@@ -484,7 +484,7 @@ def test_a_member_masks_words_only(bad: np.ndarray) -> None:
 def test_a_state_of_something_else_is_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown entry '0\.other'"):
         MaskedClient(0, KEYS[0], {}, settings(), RUN, {"0.other": b""})
-    with pytest.raises(ProtocolError, match="16 bytes, got 3"):
+    with pytest.raises(ProtocolError, match="32 bytes, got 3"):
         MaskedClient(0, KEYS[0], {}, settings(), b"run")
     with pytest.raises(ValueError, match="got -1"):
         MaskedClient(-1, KEYS[0], {}, settings(), RUN)

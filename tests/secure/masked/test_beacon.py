@@ -9,7 +9,7 @@ from fedtrade.errors import SignatureError
 from fedtrade.secure.masked.beacon import check_openings, commitment, seed, view_digest
 from fedtrade.secure.masked.contexts import context
 
-RUN = bytes(range(16))
+RUN = bytes(range(32))
 NUMBERS = np.array([2, 5, 700], dtype=np.int64)
 NONCES = np.arange(48, dtype=np.uint8).reshape(3, 16)
 NOBODY = np.zeros(0, dtype=np.int64), np.zeros((0, 16), dtype=np.uint8)
@@ -27,7 +27,7 @@ def _view() -> bytes:
 
 
 def test_plain_hashes_agree() -> None:
-    prefix = b"fedtrade masked sum 1" + b"nonce".ljust(16, b"\0") + RUN + b"\4" + bytes(7)
+    prefix = b"fedtrade masked sum 2" + b"nonce".ljust(16, b"\0") + RUN + b"\4" + bytes(7)
     assert context("nonce", RUN, 4) == prefix
     expected = hashlib.sha256(prefix + b"\xbc\2\0\0" + bytes(range(32, 48))).digest()[:16]
     assert commitment(RUN, 4, 700, bytes(range(32, 48))) == expected
@@ -84,5 +84,5 @@ def test_contexts_never_collide() -> None:
     assert len(context("a", RUN, 1, 2, 3)) == len(context("abcdefgh", RUN, 2**40, 0, 2**32 - 1))
     with pytest.raises(ValueError, match="16 characters"):
         context("a" * 17, RUN, 0)
-    with pytest.raises(ValueError, match="16 bytes"):
+    with pytest.raises(ValueError, match="32 bytes"):
         context("a", RUN[:15], 0)

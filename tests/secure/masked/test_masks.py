@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.masked.masks import add_masks, key_stream, pair_key, self_key
 
-RUN = bytes(range(16))
+RUN = bytes(range(32))
 KEY = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
 
 

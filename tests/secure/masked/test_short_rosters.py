@@ -9,7 +9,7 @@ from fedtrade.errors import ThresholdError
 from fedtrade.secure.masked import IdentityKey, MaskedClient, MaskedServer
 from tests.secure.masked.driver import settings
 
-RUN = bytes(16)
+RUN = bytes(32)
 
 
 def opened(n_listed: int, n_known: int) -> tuple[MaskedServer, dict[int, MaskedClient]]:

@@ -11,7 +11,7 @@ from fedtrade.secure.masked.statements import (
     survivors_statement,
 )
 
-RUN, OTHER_RUN = bytes(16), bytes(15) + b"\1"
+RUN, OTHER_RUN = bytes(32), bytes(31) + b"\1"
 A, B = b"a" * 32, b"b" * 32
 ONE, TWO = np.array([1, 2], dtype=np.int64), np.array([1, 3], dtype=np.int64)
 

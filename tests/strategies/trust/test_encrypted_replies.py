@@ -90,7 +90,7 @@ def liar(tmp_path: Any) -> Liar:
 def _with_liar(make: Make, liar: Liar, *overrides: str) -> Iterator[Federation]:
     settings = encrypted(make, *overrides)
     with federated(settings, liar.fate, node_configs=liar.node_configs) as federation:
-        liar.run = federation.mode.sums._run  # type: ignore[attr-defined]
+        liar.run = federation.mode.sums.run  # type: ignore[attr-defined]
         federation.prepare().round()
         yield federation
 

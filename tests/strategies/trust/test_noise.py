@@ -8,7 +8,14 @@ import pytest
 from flwr.app import Array, ArrayRecord, Message
 from scipy.stats import chi2
 
-from fedtrade.errors import ConfigurationError
+from clients.identity import read_run
+from fedtrade.errors import ConfigurationError, ProtocolError
+from fedtrade.holdings import build_task
+from fedtrade.privacy.participant import NoisyVectors
+from fedtrade.privacy.participant.run import noisy_vectors
+from fedtrade.secure import PrivateAggregation
+from fedtrade.secure.agreement import agreed_settings
+from fedtrade.secure.wire import GREETING, SETTINGS
 from fedtrade.settings import Settings
 from simulations.grid import InProcessGrid
 from tests.strategies.trust.encrypted import federated
@@ -87,6 +94,51 @@ def test_no_masked_sum_opens_with_too_little_noise(
         assert _noise(run).adders.n_honest == 7
     assert bool(report.skipped) != is_opened
     assert ("min_contributors=8" in report.skipped) != is_opened
+
+
+def _told(make: Make, mode: str, epsilon: float) -> Callable[..., bytes]:
+    """`read_run` of a party to which the server tells another epsilon than to the others."""
+    lied = _settings(make, mode, f"privacy.participant.epsilon={epsilon:g}")
+    noise = noisy_vectors(lied, build_task(lied))
+    assert noise is not None
+
+    def read(message: Message, settings: PrivateAggregation, _: object) -> bytes:
+        greeting = message.content.config_records[GREETING]
+        greeting[SETTINGS] = agreed_settings(settings, noise.agreed())
+        return read_run(message, settings, noise)
+
+    return read
+
+
+def test_a_key_holder_that_is_told_of_less_noise_gets_no_keys(
+    nine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The participants, who rely on its noise, have no run together with it."""
+    told = _told(nine, "encrypted", 1000.0)
+    monkeypatch.setattr("clients.key_holder_party.read_run", told)
+    with (
+        pytest.raises(ProtocolError, match="the key holder: a signature is not that of member"),
+        federated(_settings(nine, "encrypted")),
+    ):
+        pass
+
+
+def test_members_that_are_told_of_different_noise_have_no_sum_together(
+    nine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, asked = _told(nine, "masked", 1000.0), []
+
+    def read(message: Message, settings: PrivateAggregation, noise: NoisyVectors) -> bytes:
+        asked.append(noise)
+        whom = read_run if len(asked) == 1 else told
+        return whom(message, settings, noise)
+
+    monkeypatch.setattr("clients.masked_party.read_run", read)
+    with federated(_settings(nine, "masked")) as run:
+        summed = run.add_up(run.task.sums[0])
+    assert len(asked) == 9
+    assert summed.total is None
+    assert "0 members have opened their nonces" in summed.problem
 
 
 def test_a_server_clips_whatever_it_is_sent(five: Make) -> None:
