@@ -51,7 +51,8 @@ class GjrGarch:
         variance = np.full_like(returns, np.nan)
         first = int(np.isfinite(returns).argmax())
         known = returns[first:]
-        shocks = self.omega + (self.alpha + self.gamma * (known < 0.0)) * np.square(known)
+        weights = self.alpha + self.gamma * (known < 0.0).astype(np.float64)
+        shocks = self.omega + weights * np.square(known)
         # Before the first return, a squared return equal to the backcast, half of it negative.
         start = self.omega + self.initial_variance * (self.alpha + self.gamma / 2.0 + self.beta)
         variance[first:] = first_order(shocks, self.beta, start)
