@@ -18,7 +18,8 @@ from clients.local_rules import local_settings_of
 from fedtrade.errors import BudgetError, FedtradeError
 from fedtrade.nodes.privacy_settings import Cap
 from fedtrade.nodes.settings import ClientSettings
-from fedtrade.privacy.ledger import UNITS, Account, AccountantName, Charge, Ledger, Unit
+from fedtrade.privacy.ledger import Account, AccountantName, Charge, Ledger
+from fedtrade.privacy.units import PROTECTED, REMEDIES, UNITS, Unit
 from fedtrade.wire import CONFIG, ROUND_NUMBER, SUM
 
 __all__ = ["within_budget"]
@@ -114,7 +115,7 @@ def _set(
 
 
 def _cap(local: ClientSettings, unit: Unit) -> Cap | None:
-    return local.privacy.record if unit == "record" else local.privacy.participant
+    return local.privacy.cap(unit)
 
 
 def _refuse_unbounded(
@@ -128,9 +129,9 @@ def _refuse_unbounded(
         if unit not in costs and standing is not None and standing.budget is not None:
             raise BudgetError(
                 f"the privacy budget of {standing.account} does not cover what is asked: the run "
-                f"adds no noise that protects a {unit}, so that nothing bounds the epsilon that "
-                f"is requested, remaining {standing.remaining:.4g} of "
-                f"{standing.budget.epsilon:g}; set privacy={unit}."
+                f"adds no noise that protects {PROTECTED[unit]}, so that nothing bounds the "
+                f"epsilon that is requested, remaining {standing.remaining:.4g} of "
+                f"{standing.budget.epsilon:g}; set {REMEDIES[unit]}."
             )
 
 

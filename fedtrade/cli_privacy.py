@@ -11,8 +11,9 @@ import typer
 from fedtrade.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from fedtrade.privacy.ledger import Account, Unit
+    from fedtrade.privacy.ledger import Account
     from fedtrade.privacy.ledger.plan import Means
+    from fedtrade.privacy.units import Unit
 
 __all__ = ["app"]
 
@@ -25,8 +26,10 @@ File = Annotated[Path, typer.Option("--ledger", help="The participant's ledger."
 Participant = Annotated[str | None, typer.Option(help="Only of this participant.")]
 Dataset = Annotated[str, typer.Option(help="Name of the data.")]
 UnitName = Annotated[
-    Literal["participant", "record"],
-    typer.Option(help="What is protected: all that a participant contributes, or one record."),
+    Literal["participant", "record", "label"],
+    typer.Option(
+        help="What is protected: all that a participant contributes, one record, or one as a label."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

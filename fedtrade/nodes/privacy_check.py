@@ -3,6 +3,7 @@
 from fedtrade.errors import LimitError
 from fedtrade.nodes.privacy_settings import Cap, PrivacyLimits
 from fedtrade.privacy.settings import ParticipantLevel, Privacy, RecordLevel
+from fedtrade.privacy.units import PROTECTED, REMEDIES, UNITS, Unit
 
 __all__ = ["check_privacy"]
 
@@ -20,26 +21,40 @@ def check_privacy(run: Privacy, own: PrivacyLimits) -> None:
     """
     _check_level(run, own)
     if own.demanded != "none":
+        _check_exact(run, own)
         _check_uncovered(run, own)
-    for name, level, cap in (
-        ("participant", run.participant, own.participant),
-        ("record", run.record, own.record),
-    ):
-        if level is not None and cap is not None:
-            _check_run(name, level, cap)
+    if run.participant is not None and own.participant is not None:
+        _check_run("participant", "participant", run.participant, own.participant)
+    if run.record is not None:
+        units: tuple[Unit, ...] = ("record", "label") if run.record.unit == "day" else ("label",)
+        for unit in units:
+            cap = own.cap(unit)
+            if cap is not None:
+                _check_run("record", unit, run.record, cap)
 
 
 def _check_level(run: Privacy, own: PrivacyLimits) -> None:
     demanded = own.demanded
-    if demanded == "participant" and run.participant is None:
+    if demanded != "none" and demanded not in _protected(run):
         raise LimitError(
-            f"the run has {_what(run)}, and this participant wants noise that protects all that "
-            f"it contributes (privacy.{_why(own)}): set privacy=participant."
+            f"the run has {_what(run)}, and this participant wants noise that protects "
+            f"{PROTECTED[demanded]} (privacy.{_why(own)}): set {REMEDIES[demanded]}."
         )
-    if demanded == "record" and run.participant is None and run.record is None:
+
+
+def _protected(run: Privacy) -> tuple[Unit, ...]:
+    if run.participant is not None:
+        return UNITS
+    if run.record is None:
+        return ()
+    return ("label", "record") if run.record.unit == "day" else ("label",)
+
+
+def _check_exact(run: Privacy, own: PrivacyLimits) -> None:
+    if own.exact_noise and run.record is not None and not run.record.secure_noise:
         raise LimitError(
-            "the run has privacy=none, and this participant wants noise that protects each of "
-            f"its records (privacy.{_why(own)}): set privacy=record or privacy=participant."
+            "the run has privacy.record.secure_noise=false, and this participant wants noise that "
+            "is exact (privacy.exact_noise)."
         )
 
 
@@ -54,18 +69,20 @@ def _check_uncovered(run: Privacy, own: PrivacyLimits) -> None:
             )
 
 
-def _check_run(name: str, level: ParticipantLevel | RecordLevel, cap: Cap) -> None:
+def _check_run(name: str, unit: Unit, level: ParticipantLevel | RecordLevel, cap: Cap) -> None:
     for key in ("epsilon", "delta"):
         asked, most = getattr(level, key), getattr(cap, f"run_{key}")
         if most is not None and asked > most:
             raise LimitError(
                 f"the run has privacy.{name}.{key}={asked:g}, and this participant allows a run "
-                f"{most:g} (privacy.{name}.run_{key})."
+                f"{most:g} (privacy.{unit}.run_{key})."
             )
 
 
 def _what(run: Privacy) -> str:
-    return "privacy=none" if run.record is None else "privacy=record"
+    if run.record is None:
+        return "privacy=none"
+    return "privacy=record" if run.record.unit == "day" else "privacy.record.unit=label"
 
 
 def _why(own: PrivacyLimits) -> str:

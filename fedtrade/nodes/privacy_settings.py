@@ -4,18 +4,19 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from fedtrade.privacy.units import UNITS, Unit
 from fedtrade.settings_record import SettingsRecord
 
 __all__ = ["Cap", "Level", "PrivacyLimits"]
 
-Level: TypeAlias = Literal["none", "record", "participant"]
+Level: TypeAlias = Literal["none", "label", "record", "participant"]
 
 Epsilon = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Delta = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class Cap(SettingsRecord):
-    """The most that may be told of one unit: a record, or all that a participant contributes.
+    """The most that may be told of one unit, see `fedtrade.privacy.units`.
 
     Attributes
     ----------
@@ -42,11 +43,14 @@ class PrivacyLimits(SettingsRecord):
 
     Attributes
     ----------
-    least : {"none", "record", "participant"}
-        The least that a run must protect by noise. A participant is more than a record.
+    least : {"none", "label", "record", "participant"}
+        The least that a run must protect by noise. A participant is more than a record, and a
+        record, which is a day of returns in all that they do, is more than a day as a label.
+    exact_noise : bool
+        Whether noise in training must be exact, if there must be any.
     uncovered : tuple of {"sums", "scores"}
         What may leave outside of that protection, if there must be any.
-    participant, record : Cap or None
+    participant, record, label : Cap or None
         Budgets. A run that does not protect what is capped is refused. Without a cap what is
         spent is kept in the ledger all the same, and a budget that was set there holds.
     dataset : str
@@ -59,12 +63,18 @@ class PrivacyLimits(SettingsRecord):
     uncovered: tuple[Literal["sums", "scores"], ...] = ("scores",)
     participant: Cap | None = None
     record: Cap | None = None
+    label: Cap | None = None
+    exact_noise: bool = True
     dataset: Annotated[str, Field(min_length=1)] = "prices"
     ledger: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "privacy.sqlite"
 
     @property
     def demanded(self) -> Level:
         """The least protection that follows from all of it."""
-        if self.least == "participant" or self.participant is not None:
-            return "participant"
-        return "record" if self.record is not None else self.least
+        capped: list[Level] = [unit for unit in UNITS if self.cap(unit) is not None]
+        return max([self.least, *capped], key=("none", *UNITS).index)
+
+    def cap(self, unit: Unit) -> Cap | None:
+        """The budget for a unit."""
+        caps = {"label": self.label, "record": self.record, "participant": self.participant}
+        return caps[unit]

@@ -93,8 +93,11 @@ class RecordNoise:
 
     def event(self, n_steps: int) -> Event:
         """What so many steps cost one unit, a group of records that are drawn one by one."""
-        alone = Gaussian(self.stddev / self.clip, self.sampling_probability, n_steps)
-        return group_event(alone, self.unit_records)
+        return group_event(self.label_event(n_steps), self.unit_records)
+
+    def label_event(self, n_steps: int) -> Event:
+        """What so many steps cost one record whose own gradient alone depends on it."""
+        return Gaussian(self.stddev / self.clip, self.sampling_probability, n_steps)
 
 
 def train_on_records(

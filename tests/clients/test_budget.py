@@ -12,8 +12,9 @@ from clients.participant import Participant
 from fedtrade.errors import BudgetError, LedgerError, LimitError
 from fedtrade.privacy.accountant import spent
 from fedtrade.privacy.events import Concentrated, times
-from fedtrade.privacy.ledger import Account, Ledger, Unit
+from fedtrade.privacy.ledger import Account, Ledger
 from fedtrade.privacy.participant.claim import Claim
+from fedtrade.privacy.units import Unit
 from fedtrade.settings import Settings
 from fedtrade.wire import ROUND_NUMBER
 from simulations.grid import InProcessGrid
@@ -74,7 +75,7 @@ def test_an_answer_is_allocated_before_it_is_computed_and_consumed_before_it_lea
     within_budget(training(3), own, look)
     assert seen == ["allocated"]
     assert actions(tmp_path) == ["allocated", "consumed"]
-    (events,) = costs_of(training(), own).values()
+    events = costs_of(training(), own)["record"]
     with ledger_of(tmp_path) as ledger:
         standing = ledger.standing(ALPHA)
         (entry, _) = ledger.history(ALPHA)
@@ -131,7 +132,7 @@ def test_without_noise_a_budget_allows_no_training(tmp_path: Path) -> None:
     assert not (tmp_path / "state" / "privacy.sqlite").exists()
     with Ledger(tmp_path / "state" / "privacy.sqlite", create=True) as ledger:
         ledger.set_budget(ALPHA, epsilon=1.0, delta=1e-5)
-    with pytest.raises(BudgetError, match=r"no noise that protects a record.* 1 of 1; set"):
+    with pytest.raises(BudgetError, match=r"all that each of its records does.* 1 of 1; set"):
         within_budget(training(), own, same)
     within_budget(message("evaluate"), own, same)
 
@@ -143,7 +144,7 @@ def test_noise_that_protects_records_alone_is_none_for_a_participants_budget(
     own = node(tmp_path, *NOISE)
     with Ledger(tmp_path / "state" / "privacy.sqlite", create=True) as ledger:
         ledger.set_budget(Account("alpha"), epsilon=1.0, delta=1e-5)
-    with pytest.raises(BudgetError, match=r"no noise that protects a participant.* 1 of 1; set"):
+    with pytest.raises(BudgetError, match=r"protects all that it contributes.* 1 of 1; set"):
         within_budget(training(), own, same)
     assert actions(tmp_path) == []
 
@@ -152,7 +153,7 @@ def test_noise_that_protects_records_alone_is_none_for_a_participants_budget(
 def test_a_run_spends_no_more_than_one_run_may(tmp_path: Path) -> None:
     """A second run has the same again, from the budget of all."""
     own = node(tmp_path, *NOISE, uncovered=UNCOVERED)
-    (events,) = costs_of(training(), own).values()
+    events = costs_of(training(), own)["record"]
     two = spent([times(event, 2) for event in events], 1e-5)
     cap = {"epsilon": 100.0, "run_epsilon": two}
     for run_id in (RUN_ID, RUN_ID + 1):
@@ -211,7 +212,31 @@ def test_with_noise_of_both_kinds_a_record_costs_what_its_own_leaves_of_it(tmp_p
     assert found["record"] == costs_of(training(), in_training)["record"]
     assert found["participant"] == costs_of(training(), on_sums)["participant"]
     assert costs_of(message("query.sum"), both) == costs_of(message("query.sum"), on_sums)
-    assert set(costs_of(message("query.sum"), both)) == {"record", "participant"}
+    assert set(costs_of(message("query.sum"), both)) == {"label", "record", "participant"}
+
+
+@pytest.mark.usefixtures("identity")
+def test_noise_for_labels_is_none_for_a_budget_of_records(tmp_path: Path) -> None:
+    """What a day does in the features of later days is hidden by 64 times the noise."""
+    label = (*NOISE, "privacy.record.unit=label")
+    own, capped = node(tmp_path, *label), node(tmp_path, *label, record={"epsilon": 8.0})
+    assert set(costs_of(training(), own)) == {"label"}
+    with pytest.raises(BudgetError, match=r"protects all that each of its records does.*unit=day"):
+        within_budget(training(), capped, same)
+    assert actions(tmp_path) == ["budget"]
+
+
+@pytest.mark.usefixtures("identity")
+def test_a_label_costs_least_where_all_that_a_record_does_is_hidden(tmp_path: Path) -> None:
+    own = node(tmp_path, *NOISE, label={"epsilon": 8.0}, uncovered=UNCOVERED)
+    found = costs_of(training(), own)
+    assert set(found) == {"label", "record"}
+    assert spent(found["label"], 1e-5) < spent(found["record"], 1e-5) / 10.0
+    within_budget(training(), own, same)
+    with ledger_of(tmp_path) as ledger:
+        standing = ledger.standing(Account("alpha", "prices", "label"))
+    assert standing is not None
+    assert standing.spent == spent(found["label"], 1e-5)
 
 
 @pytest.mark.usefixtures("identity")

@@ -12,6 +12,7 @@ from fedtrade.privacy import ParticipantLevel, Privacy, RecordLevel
 
 NONE = Privacy()
 RECORD = Privacy(record=RecordLevel())
+LABEL = Privacy(record=RecordLevel(unit="label"))
 PARTICIPANT = Privacy(participant=ParticipantLevel())
 
 
@@ -28,6 +29,13 @@ def test_by_default_a_run_may_be_without_noise(run: Privacy) -> None:
     ("run", "values"),
     [
         (RECORD, {"least": "record", "uncovered": ["sums", "scores"]}),
+        (LABEL, {"least": "label", "uncovered": ["sums", "scores"]}),
+        (LABEL, {"label": {"epsilon": 1.0}, "uncovered": ["sums", "scores"]}),
+        (RECORD, {"label": {"epsilon": 1.0}, "uncovered": ["sums", "scores"]}),
+        (
+            Privacy(record=RecordLevel(secure_noise=False)),
+            {"least": "record", "exact_noise": False, "uncovered": ["sums", "scores"]},
+        ),
         (PARTICIPANT, {"least": "record"}),
         (PARTICIPANT, {"least": "participant"}),
         (PARTICIPANT, {"participant": {"epsilon": 1.0}}),
@@ -43,7 +51,25 @@ def test_a_run_that_protects_enough_may_be(run: Privacy, values: dict[str, Any])
 @pytest.mark.parametrize(
     ("run", "values", "sentence"),
     [
-        (NONE, {"least": "record"}, r"privacy=none.*its records \(privacy\.least=record\)"),
+        (NONE, {"least": "record"}, r"privacy=none.*its records does \(privacy\.least=record\)"),
+        (NONE, {"least": "label"}, r"privacy=none.*as a label \(privacy\.least=label\)"),
+        (NONE, {"label": {"epsilon": 1.0}}, r"privacy=none.*\(privacy\.label\)"),
+        (
+            LABEL,
+            {"least": "record"},
+            r"record\.unit=label, and .* set privacy=record with privacy\.record\.unit=day",
+        ),
+        (LABEL, {"record": {"epsilon": 9.0}}, r"unit=label, and .* \(privacy\.record\)"),
+        (
+            LABEL,
+            {"label": {"epsilon": 9.0, "run_epsilon": 2.0}, "uncovered": ["sums", "scores"]},
+            r"privacy\.record\.epsilon=8, .* 2 \(privacy\.label\.run_epsilon\)",
+        ),
+        (
+            Privacy(record=RecordLevel(secure_noise=False)),
+            {"least": "record", "uncovered": ["sums", "scores"]},
+            r"secure_noise=false, .* \(privacy\.exact_noise\)",
+        ),
         (NONE, {"record": {"epsilon": 1.0}}, r"privacy=none.*\(privacy\.record\)"),
         (NONE, {"least": "participant"}, r"privacy=none.*\(privacy\.least=participant\)"),
         (RECORD, {"least": "participant"}, r"privacy=record.*set privacy=participant"),

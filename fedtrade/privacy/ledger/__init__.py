@@ -1,13 +1,12 @@
 """The ledger of privacy budgets: what a participant may tell, and has told, in all runs."""
 
-from fedtrade.privacy.ledger.account import UNITS, Account, Unit
+from fedtrade.privacy.ledger.account import Account
 from fedtrade.privacy.ledger.budget import AccountantName, Budget, Window
 from fedtrade.privacy.ledger.history import Entry
 from fedtrade.privacy.ledger.ledger import Charge, Ledger
 from fedtrade.privacy.ledger.standing import Standing
 
 __all__ = [
-    "UNITS",
     "Account",
     "AccountantName",
     "Budget",
@@ -15,6 +14,5 @@ __all__ = [
     "Entry",
     "Ledger",
     "Standing",
-    "Unit",
     "Window",
 ]

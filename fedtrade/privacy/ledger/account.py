@@ -1,16 +1,11 @@
 """Whose privacy is accounted, in which data, and what is hidden by it."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
 
 from fedtrade.errors import LedgerError
+from fedtrade.privacy.units import UNITS, Unit
 
-__all__ = ["UNITS", "Account", "Unit"]
-
-Unit: TypeAlias = Literal["record", "participant"]
-"""What neighbouring data differ in: one record of a participant, or all that it contributes."""
-
-UNITS: Final[tuple[Unit, ...]] = ("record", "participant")
+__all__ = ["Account"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,8 +17,8 @@ class Account:
     participant : str
     dataset : str
         Its name; what is released of one data set costs another nothing.
-    unit : {"record", "participant"}
-        The two are different promises, whose epsilons must not be added up.
+    unit : {"label", "record", "participant"}
+        They are different promises, whose epsilons must not be added up.
     """
 
     participant: str

@@ -73,7 +73,7 @@ def test_an_account_has_names_that_can_be_read() -> None:
         Account("")
     with pytest.raises(LedgerError, match=r"dataset='a\\nb' must be a name"):
         Account("alpha", "a\nb")
-    with pytest.raises(LedgerError, match="unit='day' is none of record, participant"):
+    with pytest.raises(LedgerError, match="unit='day' is none of label, record, participant"):
         Account("alpha", unit="day")  # type: ignore[arg-type]
 
 
