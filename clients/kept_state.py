@@ -36,8 +36,8 @@ def keep(message: Message, context: Context, call_next: Call) -> Message:
     Raises
     ------
     ConfigurationError
-        If what was kept is damaged or of another run, and this one adds up in private: the member
-        could not tell what it has given already, and stays out. It is put aside.
+        If what was kept is damaged or of another run, and this one adds up in private or with
+        noise: the member could not tell what it has given already, and stays out. It is put aside.
     OutputError
         If the state cannot be written: then no reply leaves, and what was kept before stays.
     LimitError
@@ -86,13 +86,14 @@ def _packed(state: RecordDict) -> bytes:
 
 
 def _check_whole(context: Context) -> None:
-    """Refuse to add up in private without knowing what was given before."""
+    """Refuse to add up in private, or with noise, without knowing what was given before."""
     lost = context.state.get(LOST)
     if not isinstance(lost, ConfigRecord):
         return
     settings = resolve(str(context.run_config.get("settings", "")))
-    if isinstance(settings.aggregation, PrivateAggregation):
+    is_noisy = settings.privacy.record is not None or settings.privacy.participant is not None
+    if is_noisy or isinstance(settings.aggregation, PrivateAggregation):
+        what = "what leaves with noise in this run" if is_noisy else "this run's private sums"
         raise ConfigurationError(
-            f"{lost[LOST]!s} Therefore it is out of this run's private sums, and back in the next "
-            "run."
+            f"{lost[LOST]!s} Therefore it is out of {what}, until the next run."
         )

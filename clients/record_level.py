@@ -33,8 +33,8 @@ def train_on_own_records(
     Raises
     ------
     ConfigurationError
-        If the task cannot be trained so, or the server asks for a control variate, which would
-        show a gradient without noise.
+        If the task cannot be trained so or takes other steps than it says, or the server asks for
+        a control variate, which would show a gradient without noise.
     AccountingError
         If no noise keeps the promise.
     """
@@ -53,6 +53,11 @@ def train_on_own_records(
     from fedtrade.privacy.dp_sgd import RecordNoise, train_on_records
 
     training = task.record_training(sample, shared, level.longest_look_back)
+    if training.n_steps != task.local_steps:
+        raise ConfigurationError(
+            f"the task {task.name} trains privately for {training.n_steps} steps a round and says "
+            f"local_steps={task.local_steps}, for which noise is reckoned: make them the same."
+        )
     if not training.n_records:
         return LocalUpdate(np.zeros_like(vector), NO_LOSS, 0)
     noise = RecordNoise.of(level, participant.n_rounds * task.local_steps)

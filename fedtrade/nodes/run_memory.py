@@ -2,14 +2,16 @@
 
 One message of a run is answered at a time: two that read the same memory could use one secret
 twice. A file says whose it is and carries a checksum, so that one that is damaged, cut off or put
-there from elsewhere is never taken for a memory.
+there from elsewhere is never taken for a memory. Memories of old runs are let go, and those runs
+are not answered any more: a server that goes on with one would meet a party that does not know
+what it has given.
 """
 
 import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,6 +27,9 @@ MOST_DAYS: Final = 30.0
 
 STATE: Final = ".state"
 DAMAGED: Final = ".damaged"
+OVER: Final = "over"
+"""Which runs were forgotten, one name a line."""
+
 LOCK: Final = ".lock"
 FORMAT: Final = "fedtrade-state 1"
 DAY_S: Final = 86400.0
@@ -84,6 +89,8 @@ class RunMemory:
 
         Raises
         ------
+        LimitError
+            If the run was forgotten.
         ConfigurationError
             If the file cannot be read.
         OutputError
@@ -92,6 +99,7 @@ class RunMemory:
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
+            self._check_not_over()
             return None
         except OSError as error:
             raise ConfigurationError(
@@ -116,17 +124,52 @@ class RunMemory:
             write_private(self.path, self._first_line(body) + b"\n" + body)
 
     def forget_others(self) -> None:
-        """Remove the memories of runs that are long over."""
+        """Remove the memories of runs that are long over, and note which these were.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be noted; then nothing is forgotten.
+        """
         oldest = time.time() - MOST_DAYS * DAY_S
         others = [path for path in self._folder.glob(f"*{STATE}") if path != self.path]
         others.sort(key=_written, reverse=True)
-        for k, path in enumerate(others):
-            if k >= MOST_RUNS - 1 or _written(path) < oldest:
-                path.unlink(missing_ok=True)
+        over = [p for k, p in enumerate(others) if k >= MOST_RUNS - 1 or _written(p) < oldest]
+        if over:
+            self._note_over(over)
+        for path in over:
+            path.unlink(missing_ok=True)
         for path in self._folder.glob(f"*{LOCK}"):
             # Not with the memory: somebody may wait for it.
             if _written(path) < oldest:
                 path.unlink(missing_ok=True)
+
+    def _note_over(self, paths: Sequence[Path]) -> None:
+        with _writing():
+            noted = os.open(
+                self._folder / OVER, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+            try:
+                os.write(noted, "".join(f"{path.stem}\n" for path in paths).encode())
+                os.fsync(noted)
+            finally:
+                os.close(noted)
+
+    def _check_not_over(self) -> None:
+        try:
+            noted = (self._folder / OVER).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigurationError(
+                f"which runs are over cannot be read ({error.strerror}); mend {OVER!r} in this "
+                "participant's folder of runs."
+            ) from None
+        if self.path.stem in noted:
+            raise LimitError(
+                "this run is long over, and this participant remembers nothing of it: start a new "
+                f"run. It remembers {MOST_RUNS} runs for {MOST_DAYS:g} days."
+            )
 
     def _first_line(self, body: bytes) -> bytes:
         return f"{self._head} {hashlib.sha256(body).hexdigest()}".encode()

@@ -113,6 +113,17 @@ def test_a_lost_memory_is_out_of_private_sums_for_good(tmp_path: Path) -> None:
     assert aside.read_bytes() == b"garbage"
 
 
+@pytest.mark.parametrize("level", ["record", "participant"])
+def test_a_lost_memory_is_out_of_what_leaves_with_noise(tmp_path: Path, level: str) -> None:
+    """How much of it left before is what was lost."""
+    config = node_config(tmp_path)
+    noise = ("aggregation=plain", f"privacy={level}", "strategy.weights=equal")
+    keep(message(), context(config, *noise), remember)
+    state_file(tmp_path).write_bytes(b"garbage")
+    with pytest.raises(ConfigurationError, match="out of what leaves with noise in this run"):
+        keep(message(), context(config, *noise), remember)
+
+
 def test_a_lost_memory_is_welcome_where_nothing_is_hidden(tmp_path: Path) -> None:
     config = node_config(tmp_path)
     keep(message(), context(config, "aggregation=plain"), remember)

@@ -1,6 +1,7 @@
 """Runs whose participants keep each of their records private."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from fedtrade.errors import ConfigurationError
 from fedtrade.model_file import read_model
 from fedtrade.report import read_results
 from fedtrade.settings import Settings
+from fedtrade.tasks import Sample, Shared
+from fedtrade.tasks.record_training import RecordTraining
 from fedtrade.tasks.risk import Risk
 from simulations.inprocess import run
 from tests.strategies.trust.encrypted import federated
@@ -24,6 +27,18 @@ class Unable(Risk):
 
     name = "unable"
     record_training = None  # type: ignore[assignment]
+
+
+class Longer(Risk):
+    """A task that takes one step more than it says."""
+
+    name = "longer"
+
+    def record_training(
+        self, sample: Sample, shared: Shared, look_back_bars: int | None
+    ) -> RecordTraining:
+        found = super().record_training(sample, shared, look_back_bars)
+        return replace(found, n_steps=found.n_steps + 1)
 
 
 def vector(settings: Settings) -> np.ndarray:
@@ -90,6 +105,16 @@ def test_a_task_that_cannot_is_refused_before_a_round(tiny: Make) -> None:
     settings = tiny(*RECORD, f"task._target_={__name__}.Unable")
     with pytest.raises(ConfigurationError, match="the task unable cannot be trained with"):
         run(settings)
+
+
+def test_no_more_steps_are_taken_than_noise_was_reckoned_for(tiny: Make) -> None:
+    settings = tiny(*RECORD, f"task._target_={__name__}.Longer", "evaluation.n_origins=1")
+    with federated(settings) as served:
+        report = served.prepare().round()
+    assert report.skipped
+    reasons = [reason for _, reason in report.refusals]
+    assert reasons
+    assert all("4 steps a round and says local_steps=3" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize(

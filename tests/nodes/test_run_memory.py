@@ -216,9 +216,30 @@ def test_runs_that_are_long_over_are_forgotten(tmp_path: Path) -> None:
     for path in (old.path, old.path.with_suffix(".lock")):
         os.utime(path, (past, past))
     mine.forget_others()
-    assert old.read() is None
+    assert not old.path.exists()
     assert not old.path.with_suffix(".lock").exists()
     assert memory(tmp_path, run_id=21).read() == b"secret"
+
+
+def test_a_run_that_was_forgotten_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    """A server could go on with it, and the member would count from nothing."""
+    old, other = written(tmp_path, run_id=1), memory(tmp_path, run_id=11)
+    os.utime(old.path, (0.0, 0.0))
+    assert other.read() is None
+    other.forget_others()
+    with pytest.raises(LimitError, match="this run is long over"):
+        old.read()
+    assert other.read() is None
+    assert stat.S_IMODE((tmp_path / "over").stat().st_mode) == 0o600
+
+
+def test_nothing_is_forgotten_that_cannot_be_noted(tmp_path: Path) -> None:
+    old = written(tmp_path, run_id=1)
+    os.utime(old.path, (0.0, 0.0))
+    (tmp_path / "over").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        memory(tmp_path, run_id=2).forget_others()
+    assert old.read() == b"secret"
 
 
 def test_a_server_is_known_by_its_authority(tmp_path: Path) -> None:
