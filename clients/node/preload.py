@@ -20,24 +20,28 @@ class Needs(NamedTuple):
     own: Sequence[str] = ()
 
 
+_EXCHANGE: Final = ("httpcore", "cryptography.hazmat.backends.openssl.backend")
+
 FIRST: Final[Mapping[Role, Needs]] = {
     "participant": Needs(
-        ("httpcore", "pandas", "pyarrow.pandas_compat"),
+        (*_EXCHANGE, "pandas", "pyarrow.pandas_compat"),
         (
             "clients.client_app",
+            "clients.encrypted_party",
+            "clients.masked_party",
             "fedtrade.market",
             "fedtrade.tasks.risk",
             "fedtrade.tasks.signal",
             "fedtrade.tasks.volatility",
         ),
     ),
-    "key_holder": Needs(("httpcore",), ("clients.client_app",)),
+    "key_holder": Needs(_EXCHANGE, ("clients.client_app", "clients.key_holder_party")),
 }
 """What a run's first message needs."""
 
 REST: Final[Mapping[Role, Needs]] = {
     "participant": Needs(
-        ("scipy.special", "scipy.signal", "torch"), ("fedtrade.models.tail_loss",)
+        ("scipy.special", "scipy.linalg.lapack", "torch"), ("fedtrade.models.tail_loss",)
     ),
     "key_holder": Needs(),
 }
