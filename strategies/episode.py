@@ -47,6 +47,7 @@ FIRST_EPISODE = 0
 BEFORE_TRAINING = 0
 EVALUATION = -1
 POLL_S = 0.5
+GOES_ON = "; what is finished is kept, and with resume=true the run goes on behind it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,10 @@ class EpisodeRunner:
             )
             self._note(outcome, BEFORE_TRAINING, summed.refusals)
             if summed.total is None:
+                goes_on = "" if outcome.episode.number == FIRST_EPISODE else GOES_ON
                 raise FedtradeError(
-                    f"no participant can take part: {summed.problem}{self._first_refusal()}"
+                    f"no participant can take part: {summed.problem.rstrip('.')}"
+                    f"{self._first_refusal()}{goes_on}."
                 )
             noise = self.strategy.trust_mode.noise
             if noise is not None and noise.covers_sums:

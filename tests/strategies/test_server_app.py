@@ -25,6 +25,7 @@ from fedtrade.report import read_results
 from fedtrade.report.privacy import Privacy
 from fedtrade.settings import Settings
 from fedtrade.tasks.risk import Risk
+from fedtrade.wire import EpisodeRecord
 from simulations.grid import simulate
 from strategies.robust import RobustAggregation
 
@@ -637,3 +638,21 @@ def test_without_anybody_the_first_reason_is_told(
     with pytest.raises(FedtradeError, match=r"no participant can take part: no price of mine"):
         _run(settings)
     assert not (Path(settings.out) / "results.json").exists()
+
+
+def test_without_anybody_left_it_is_said_that_nothing_is_lost(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Participant.sample
+
+    def sample(self: Participant, episode: EpisodeRecord, *args: Any) -> Any:
+        if episode.number > 0:
+            raise DataError("no price of mine; bring one")
+        return real(self, episode, *args)
+
+    settings = tiny("federation.rounds=1", "evaluation.n_origins=1")
+    with monkeypatch.context() as patched:
+        patched.setattr(Participant, "sample", sample)
+        with pytest.raises(FedtradeError, match=r"of mine.* with resume=true the run goes"):
+            _run(settings)
+    assert len(_run(settings.model_copy(update={"resume": True}))["rounds"]) == 1
