@@ -4,6 +4,7 @@ from simulations.bench import gateway
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.verify=<str>. is deprecated:DeprecationWarning")  # Flower's
 def test_the_gateway_costs_less_than_the_server_behind_it() -> None:
     """It adds to each call; its own part is smaller than Flower's, with room for a busy machine."""
     records = gateway.run(n_pulls=20, n_messages=3)
