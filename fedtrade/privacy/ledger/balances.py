@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from fedtrade.errors import LedgerError
 from fedtrade.privacy.ledger import history, schema
 from fedtrade.privacy.ledger.account import Account
 from fedtrade.privacy.ledger.budget import Budget, Window
@@ -22,6 +23,7 @@ __all__ = [
     "accounts",
     "balance_of",
     "budget_of",
+    "kept_epsilon",
     "number_of",
     "save_budget",
     "save_spent",
@@ -116,8 +118,18 @@ def number_of(connection: Connection, account: Account, *, make: bool) -> int | 
 
 
 def balance_of(connection: Connection, number: int, at: float) -> Balance:
-    """The balance of an account; where a window has passed, of the one that has begun since."""
+    """The balance of an account; where a window has passed, of the one that has begun since.
+
+    Raises
+    ------
+    LedgerError
+        If somebody has removed it.
+    """
     rows = connection.execute(_FOUND, {"number": number}).all()
+    if not rows:
+        raise LedgerError(
+            f"the ledger has lost the balance of account {number}; put a sound copy in its place."
+        )
     kept_budget, kept_window, kept_proof, _, _ = rows[0]
     budget = budget_from_json(kept_budget)
     window = _window(budget, at)
@@ -127,6 +139,13 @@ def balance_of(connection: Connection, number: int, at: float) -> Balance:
         return Balance(number, budget, window, counts, proof, None)
     counts = Counter({event: count for *_, event, count in rows if count})
     return Balance(number, budget, window, counts, proof, counts.copy())
+
+
+def kept_epsilon(connection: Connection, balance: Balance) -> float | None:
+    """What the file says is spent in the window of a balance; None if it says nothing of it."""
+    found = select(_BALANCE.c.window, _BALANCE.c.spent).where(_BALANCE.c.account == balance.number)
+    window, spent = connection.execute(found).one()
+    return spent if window == balance.window.start else None
 
 
 def save_budget(connection: Connection, number: int, budget: Budget, at: float) -> None:

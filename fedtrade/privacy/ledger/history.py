@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, bindparam, func, insert, select
@@ -11,7 +12,18 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from fedtrade.privacy.ledger import schema
 from fedtrade.privacy.ledger.account import Account
 
-__all__ = ["Action", "Entry", "Opened", "add", "entries", "first_time", "opened", "recount"]
+__all__ = [
+    "Action",
+    "Entry",
+    "Opened",
+    "add",
+    "entries",
+    "first_time",
+    "last_budget",
+    "last_time",
+    "opened",
+    "recount",
+]
 
 Action: TypeAlias = Literal["budget", "allocated", "consumed", "released"]
 
@@ -131,6 +143,23 @@ def first_time(connection: Connection, account: int) -> float | None:
     )
     value = connection.execute(found).scalar_one()
     return None if value is None else float(value)
+
+
+def last_time(connection: Connection) -> float:
+    """Of the latest entry; minus infinity if there is none."""
+    value = connection.execute(select(func.max(_ENTRY.c.time))).scalar_one()
+    return -inf if value is None else float(value)
+
+
+def last_budget(connection: Connection, account: int) -> str | None:
+    """The JSON of the budget that was set last; None if none was."""
+    found = (
+        select(_ENTRY.c.detail)
+        .where(_ENTRY.c.account == account, _ENTRY.c.action == "budget")
+        .order_by(_ENTRY.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(found).scalar_one_or_none()
 
 
 def recount(connection: Connection, account: int, start: float) -> Counter[str]:

@@ -22,8 +22,8 @@ from fedtrade.privacy.events import Event
 from fedtrade.privacy.ledger import balances, history, schema
 from fedtrade.privacy.ledger.account import Account
 from fedtrade.privacy.ledger.balances import Balance
-from fedtrade.privacy.ledger.budget import AccountantName, Budget, date_text
-from fedtrade.privacy.ledger.budget_text import budget_to_json
+from fedtrade.privacy.ledger.budget import AccountantName, Budget, date_text, most
+from fedtrade.privacy.ledger.budget_text import budget_from_json, budget_to_json
 from fedtrade.privacy.ledger.composition import Counts, counts_of, epsilon_of, is_quick
 from fedtrade.privacy.ledger.history import Entry, Opened
 from fedtrade.privacy.ledger.standing import Standing
@@ -31,8 +31,8 @@ from fedtrade.privacy.ledger.store import Store
 
 __all__ = ["Charge", "Ledger"]
 
-_ROUNDING: Final = 1e-9
-"""Share of a budget by which sums of numbers that are not exact may exceed it."""
+_AGREES: Final = 1e-6
+"""Share by which another version of an accountant may have found less."""
 
 _CLOCK: Final = schema.clock.c.latest
 _LATEST: Final = select(_CLOCK)
@@ -238,7 +238,9 @@ class Ledger:
             return [] if number is None else list(history.entries(connection, number, last))
 
     def check(self) -> None:
-        """See that what is counted of each account is what its history says.
+        """See that what is kept of each account beside its history is what the history says.
+
+        Its budget, what is counted, what that comes to, what is known to fit, and the clock.
 
         Raises
         ------
@@ -247,26 +249,51 @@ class Ledger:
         """
         with self._store.reading() as connection:
             at = self._read_clock(connection)
+            if connection.execute(_LATEST).scalar_one() < history.last_time(connection):
+                raise _forged("has an earlier time", "all")
             for number, account in balances.accounts(connection):
-                balance = balances.balance_of(connection, number, at)
-                if balance.counts != history.recount(connection, number, balance.window.start):
-                    raise LedgerError(
-                        f"the ledger counts another sum for {account} than its own history; put "
-                        "a sound copy in its place."
-                    )
+                _check_balance(connection, number, account, at)
 
     def clock_behind_s(self) -> float:
         """By how many seconds the clock is behind the latest time that the ledger has seen."""
         with self._store.reading() as connection:
-            return max(0.0, self._read_clock(connection) - self._now())
+            return max(0.0, self._read_clock(connection) - self._time())
 
     def _read_clock(self, connection: Connection) -> float:
         latest = connection.execute(_LATEST).scalar_one()
-        return max(float(latest), self._now())
+        return max(float(latest), self._time())
 
     def _tick(self, connection: Connection) -> float:
         """The time, which no later entry will be before."""
-        return float(connection.execute(_TICK, {"now": self._now()}).scalar_one())
+        return float(connection.execute(_TICK, {"now": self._time()}).scalar_one())
+
+    def _time(self) -> float:
+        now = self._now()
+        if not abs(now) < inf:
+            raise LedgerError(
+                f"the clock says {now!r}, which is no number of seconds since 1970; mend the clock."
+            )
+        return now
+
+
+def _check_balance(connection: Connection, number: int, account: Account, at: float) -> None:
+    balance = balances.balance_of(connection, number, at)
+    if balance.budget != budget_from_json(history.last_budget(connection, number)):
+        raise _forged("has another budget", account)
+    if balance.counts != history.recount(connection, number, balance.window.start):
+        raise _forged("counts another sum", account)
+    kept = balances.kept_epsilon(connection, balance)
+    if kept is not None and kept < balance.epsilon(balance.counts) * (1.0 - _AGREES):
+        raise _forged("shows less", account)
+    proven = balance.proof.counts
+    if balance.budget is not None and proven and not _fits(balance, proven):
+        raise _forged("takes more to fit", account)
+
+
+def _forged(what: str, whose: object) -> LedgerError:
+    return LedgerError(
+        f"the ledger {what} for {whose} than its own history; put a sound copy in its place."
+    )
 
 
 def _admit(account: Account, balance: Balance, asked: Counts, at: float) -> float | None:
@@ -276,23 +303,26 @@ def _admit(account: Account, balance: Balance, asked: Counts, at: float) -> floa
     if budget is None:
         return replace(balance, counts=after).epsilon_if_quick()
     budget.check_valid(at)
-    limit = budget.epsilon * (1.0 + _ROUNDING)
-
-    def fits(counts: Counts) -> bool:
-        # Moments take no time to add up, and are never below what `pld` has.
-        by_moments = epsilon_of(counts, budget.delta, "rdp") if budget.accountant == "pld" else inf
-        return by_moments <= limit or balance.epsilon(counts) <= limit
-
     if is_quick(after, budget.accountant):
         spent = balance.epsilon(after)
-        if not spent <= limit:
+        if not spent <= most(budget.epsilon):
             raise _refusal(account, balance, spent)
         return spent
     if not balance.proof.covers(after):
-        if not fits(after):
+        if not _fits(balance, after):
             raise _refusal(account, balance, balance.epsilon(after))
-        balance.proof = balance.proof.extended(after, fits)
+        balance.proof = balance.proof.extended(after, lambda counts: _fits(balance, counts))
     return None
+
+
+def _fits(balance: Balance, counts: Counts) -> bool:
+    """Whether counts fit into the budget, which there must be."""
+    budget = balance.budget
+    assert budget is not None
+    limit = most(budget.epsilon)
+    # Moments take no time to add up, and are never below what `pld` has.
+    by_moments = epsilon_of(counts, budget.delta, "rdp") if budget.accountant == "pld" else inf
+    return by_moments <= limit or balance.epsilon(counts) <= limit
 
 
 def _refusal(account: Account, balance: Balance, after: float) -> BudgetError:

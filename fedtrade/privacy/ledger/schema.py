@@ -21,7 +21,18 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["APPLICATION_ID", "VERSION", "account", "balance", "clock", "create", "entry", "tally"]
+__all__ = [
+    "APPLICATION_ID",
+    "VERSION",
+    "account",
+    "balance",
+    "clock",
+    "create",
+    "entry",
+    "guard",
+    "is_guarded",
+    "tally",
+]
 
 VERSION: Final = 1
 APPLICATION_ID: Final = 0x46545042
@@ -81,17 +92,49 @@ clock: Final = Table(
 )
 
 _NEVER_CHANGED: Final = """
-CREATE TRIGGER {table}_{verb}_refused BEFORE {verb} ON {table}
+CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table} {when}
 BEGIN SELECT RAISE(ABORT, 'what a ledger has is never changed'); END
 """
+
+# REPLACE removes what has the same key, and no trigger on DELETE hears of it.
+_TAKEN: Final = """
+WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})
+"""
+_SAME: Final = {
+    "account": (
+        "id = NEW.id OR (participant = NEW.participant AND dataset = NEW.dataset "
+        "AND unit = NEW.unit)"
+    ),
+    "entry": "id = NEW.id OR operation = NEW.operation",
+}
+_GUARDS: Final = {
+    f"{table}_{verb}_refused": (
+        table,
+        verb,
+        _TAKEN.format(table=table, same=same) if verb == "INSERT" else "",
+    )
+    for table, same in _SAME.items()
+    for verb in ("UPDATE", "DELETE", "INSERT")
+}
 
 
 def create(connection: Connection) -> None:
     """Make the tables, within the transaction of the connection."""
     _METADATA.create_all(connection)
-    for table in ("account", "entry"):
-        for verb in ("UPDATE", "DELETE"):
-            connection.execute(text(_NEVER_CHANGED.format(table=table, verb=verb)))
+    guard(connection)
     connection.execute(clock.insert().values(id=1, latest=0.0))
     connection.execute(text(f"PRAGMA application_id={APPLICATION_ID}"))
     connection.execute(text(f"PRAGMA user_version={VERSION}"))
+
+
+def is_guarded(connection: Connection) -> bool:
+    """Whether the file itself refuses to change an entry."""
+    found = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    return _GUARDS.keys() <= set(found.scalars())
+
+
+def guard(connection: Connection) -> None:
+    """Have the file refuse to change an entry, where it does not yet."""
+    for name, (table, verb, when) in _GUARDS.items():
+        guarded = _NEVER_CHANGED.format(name=name, table=table, verb=verb, when=when)
+        connection.execute(text(guarded))

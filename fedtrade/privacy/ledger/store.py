@@ -159,9 +159,11 @@ class Store:
         cursor.close()
 
     def _check_kind(self, cursor: Any) -> None:
+        cursor.execute(_READ)  # another process may be making the tables
         kind = cursor.execute("PRAGMA application_id").fetchone()[0]
         version = cursor.execute("PRAGMA user_version").fetchone()[0]
         n_tables = cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        cursor.execute("COMMIT")
         if n_tables and kind != schema.APPLICATION_ID:
             raise LedgerError(
                 f"{self._path} is the file of another program, and no ledger; name another."
@@ -171,12 +173,18 @@ class Store:
                 f"the ledger {self._path} is of version {version}, and this fedtrade knows version "
                 f"{schema.VERSION}; install the fedtrade that wrote it, or a newer one."
             )
+        if version < 0 or (n_tables and version == 0):
+            raise LedgerError(
+                f"the ledger {self._path} is of version {version}, which no fedtrade writes; it "
+                "was left as it is, so put a sound copy in its place."
+            )
 
     def _check(self) -> None:
         """See that the file is whole; make its tables if it is new."""
         with self.reading() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             is_new = connection.exec_driver_sql("PRAGMA user_version").scalar_one() == 0
+            is_guarded = schema.is_guarded(connection)
         if found != "ok":
             raise self._damaged(str(found))
         if is_new:
@@ -184,6 +192,9 @@ class Store:
                 # Another process may have been faster.
                 if connection.exec_driver_sql("PRAGMA user_version").scalar_one() == 0:
                     schema.create(connection)
+        elif not is_guarded:
+            with self.writing() as connection:
+                schema.guard(connection)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

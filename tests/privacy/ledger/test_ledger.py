@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from math import inf
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -240,6 +240,17 @@ def test_a_clock_that_is_set_back_does_not_revive_a_budget_that_has_ended(
     clock.at = NOON
     with pytest.raises(BudgetError, match="it ended on"):
         ask(ledger, Pure(0.1))
+
+
+@pytest.mark.parametrize("now", [nan, inf])
+def test_a_clock_that_says_no_time_is_refused(ledger: Ledger, clock: Clock, now: float) -> None:
+    ledger.set_budget(ALPHA, epsilon=1.0, delta=1e-5)
+    clock.at = now
+    for act in (lambda: ask(ledger, Pure(0.1)), lambda: left(ledger)):
+        with pytest.raises(LedgerError, match=rf"the clock says {now!r}, which is no number"):
+            act()
+    clock.at = NOON
+    assert left(ledger) == 1.0
 
 
 def test_an_event_of_which_there_is_no_bound_is_refused_and_nothing_is_spent(

@@ -115,6 +115,40 @@ def test_what_is_written_once_is_never_changed(tmp_path: Path) -> None:
     raw.close()
 
 
+REPLACED = (
+    "INSERT OR REPLACE INTO entry SELECT id, 0, account, action, operation, '{}' FROM entry",
+    "REPLACE INTO entry(time, account, action, operation, detail) "
+    "SELECT time, account, 'released', operation, detail FROM entry WHERE action = 'consumed'",
+    "REPLACE INTO account SELECT id, 'beta', dataset, unit FROM account",
+    "REPLACE INTO account(participant, dataset, unit) SELECT participant, dataset, unit "
+    "FROM account",
+)
+
+
+@pytest.mark.parametrize("statement", REPLACED)
+@pytest.mark.parametrize("is_older", [False, True])
+def test_what_is_written_once_is_never_replaced(
+    tmp_path: Path, statement: str, is_older: bool
+) -> None:
+    """Also in a file that was begun before the file itself refused it."""
+    path = tmp_path / "privacy.sqlite"
+    new(path)
+    with Ledger(path) as ledger:
+        ledger.consume(ledger.allocate([Charge(ALPHA, (Pure(0.5),))]))
+    raw = sqlite3.connect(path)
+    if is_older:
+        raw.execute("DROP TRIGGER entry_INSERT_refused")
+        raw.execute("DROP TRIGGER account_INSERT_refused")
+        raw.commit()
+        with Ledger(path) as ledger:
+            ledger.check()
+    before = raw.execute("SELECT * FROM entry").fetchall()
+    with pytest.raises(sqlite3.IntegrityError, match="what a ledger has is never changed"):
+        raw.execute(statement)
+    assert raw.execute("SELECT * FROM entry").fetchall() == before
+    raw.close()
+
+
 def test_every_transaction_is_on_the_disk_when_it_is_done(tmp_path: Path) -> None:
     with Ledger(tmp_path / "privacy.sqlite", create=True) as ledger:
         connection = ledger._store._connection
@@ -130,6 +164,21 @@ def test_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     raw.close()
     before = path.read_bytes()
     with pytest.raises(LedgerError, match=r"is of version 2, and this fedtrade knows version 1"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_a_version_that_nobody_writes_is_refused_and_left_alone(
+    tmp_path: Path, version: int
+) -> None:
+    path = tmp_path / "privacy.sqlite"
+    new(path)
+    raw = sqlite3.connect(path)
+    raw.execute(f"PRAGMA user_version={version}")
+    raw.close()
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match=rf"is of version {version}, which no fedtrade writes"):
         Ledger(path)
     assert path.read_bytes() == before
 
@@ -177,6 +226,33 @@ def test_a_tally_that_is_not_what_the_history_says_is_noticed(tmp_path: Path) ->
         with pytest.raises(
             LedgerError, match=r"counts another sum for alpha/prices .* than its own"
         ):
+            ledger.check()
+
+
+FORGED = {
+    "UPDATE balance SET budget = replace(budget, '1.0', '9.0')": "has another budget for alpha",
+    "UPDATE balance SET budget = NULL": "has another budget for alpha",
+    "UPDATE balance SET spent = 0.1": "shows less for alpha",
+    """UPDATE balance SET proof = '{"reach":1,"counts":' ||
+    (SELECT json_group_object(event, 100) FROM tally) || '}'""": "takes more to fit for alpha",
+    "DELETE FROM tally": "counts another sum for alpha",
+    "DELETE FROM balance": "has lost the balance of account 1",
+    "UPDATE clock SET latest = 0": "has an earlier time for all",
+}
+
+
+@pytest.mark.parametrize("statement", FORGED)
+def test_what_is_kept_beside_the_history_must_agree_with_it(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "privacy.sqlite"
+    new(path)
+    with Ledger(path) as ledger:
+        ledger.allocate([Charge(ALPHA, (Pure(0.5),))])
+        ledger.check()
+        raw = sqlite3.connect(path)
+        raw.execute(statement)
+        raw.commit()
+        raw.close()
+        with pytest.raises(LedgerError, match=FORGED[statement]):
             ledger.check()
 
 
