@@ -18,7 +18,7 @@ from clients.local_rules import local_settings_of
 from fedtrade.errors import BudgetError, FedtradeError
 from fedtrade.nodes.privacy_settings import Cap
 from fedtrade.nodes.settings import ClientSettings
-from fedtrade.privacy.ledger import Account, AccountantName, Charge, Ledger
+from fedtrade.privacy.ledger import Account, Charge, Ledger, Limits
 from fedtrade.privacy.units import PROTECTED, REMEDIES, UNITS, Unit
 from fedtrade.wire import CONFIG, ROUND_NUMBER, SUM
 
@@ -83,35 +83,17 @@ def _charges(costs: Costs, local: ClientSettings, run_id: int) -> Iterator[Charg
 
 
 def _put_in_force(ledger: Ledger, local: ClientSettings, run_id: int) -> None:
-    """Set the budgets of the participant's settings, if they are not those in force."""
+    """Hold budgets within the participant's settings; what is set by hand and stricter stays."""
     for unit in UNITS:
         cap = _cap(local, unit)
         if cap is None:
             continue
-        delta, run_delta = cap.delta, cap.run_delta or cap.delta
-        _set(ledger, _account(local, unit), cap.epsilon, delta, cap.renews_days, cap.accountant)
+        limits = Limits(cap.epsilon, cap.delta, cap.renews_days, cap.accountant, cap.units)
+        ledger.keep_within(_account(local, unit), limits)
         if cap.run_epsilon is not None:
-            account = _account(local, unit, run_id)
-            _set(ledger, account, cap.run_epsilon, run_delta, None, cap.accountant)
-
-
-def _set(
-    ledger: Ledger,
-    account: Account,
-    epsilon: float,
-    delta: float,
-    renews_days: float | None,
-    accountant: AccountantName,
-) -> None:
-    standing = ledger.standing(account)
-    wanted = (epsilon, delta, renews_days, accountant)
-    if standing is not None and standing.budget is not None:
-        budget = standing.budget
-        if (budget.epsilon, budget.delta, budget.renews_days, budget.accountant) == wanted:
-            return
-    ledger.set_budget(
-        account, epsilon=epsilon, delta=delta, renews_days=renews_days, accountant=accountant
-    )
+            delta = cap.run_delta or cap.delta
+            limits = Limits(cap.run_epsilon, delta, None, cap.accountant, cap.units)
+            ledger.keep_within(_account(local, unit, run_id), limits)
 
 
 def _cap(local: ClientSettings, unit: Unit) -> Cap | None:

@@ -97,15 +97,22 @@ def set_budget(
     unit: UnitName = "participant",
     starts: Annotated[
         str | None,
-        typer.Option("--from", help="ISO date, in UTC. By default what was spent still counts."),
+        typer.Option(
+            "--from",
+            help="ISO date, in UTC, from which spending counts. By default nothing is given back.",
+        ),
     ] = None,
     until: Annotated[str | None, typer.Option(help="ISO date, in UTC.")] = None,
     renews_days: Annotated[
-        float | None, typer.Option(help="Begin anew every so many days.")
+        float | None, typer.Option(help="Begin anew every so many days, 1 or more.")
     ] = None,
     accountant: Annotated[
         Literal["pld", "rdp", "sum"], typer.Option(help="Which adds up.")
     ] = "pld",
+    units: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many are protected; delta must be below one over it."),
+    ] = None,
 ) -> None:
     """Set a budget, in the place of the one before; the ledger is made if it is not there."""
     from fedtrade.privacy.ledger import Ledger
@@ -121,6 +128,7 @@ def set_budget(
             ends=inf if until is None else _time("--until", until),
             renews_days=renews_days,
             accountant=accountant,
+            units=units,
         )
         standing = own.standing(account)
     assert standing is not None
@@ -168,7 +176,7 @@ def plan(
         from fedtrade.privacy.ledger import Budget
         from fedtrade.privacy.ledger.plan import Means
 
-        Budget(epsilon, delta, 0.0)  # checks
+        Budget(epsilon, delta, 0.0).check_sound()
         means = Means(epsilon, delta, accountant, {})
     else:
         raise ConfigurationError("plan needs a budget: --ledger and --participant, or --epsilon.")

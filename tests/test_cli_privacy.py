@@ -104,6 +104,13 @@ def test_bad_budgets_are_refused(file: Path) -> None:
     for options, error, sentence in (
         (("--epsilon", 0), LedgerError, "epsilon=0 of a budget"),
         (("--epsilon", 1, "--delta", 1), LedgerError, "delta=1 of a budget"),
+        (
+            ("--epsilon", 1, "--delta", 0.9),
+            LedgerError,
+            r"delta=0\.9 of a budget must be below 0\.1",
+        ),
+        (("--epsilon", 1, "--units", 100_000), LedgerError, "must be below 1/100000"),
+        (("--epsilon", 1, "--renews-days", 1e-12), LedgerError, "renews_days=1e-12"),
         (("--epsilon", 1, "--until", "soon"), ConfigurationError, "--until='soon' is no ISO date"),
         (("--epsilon", 1, "--until", "1999-01-01"), LedgerError, "must come after its start"),
     ):

@@ -1,8 +1,8 @@
 """What a participant lets runs tell of its data, in one run and in all together."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedtrade.privacy.units import UNITS, Unit
 from fedtrade.settings_record import SettingsRecord
@@ -12,7 +12,7 @@ __all__ = ["Cap", "Level", "PrivacyLimits"]
 Level: TypeAlias = Literal["none", "label", "record", "participant"]
 
 Epsilon = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Delta = Annotated[float, Field(gt=0.0, lt=1.0)]
+Delta = Annotated[float, Field(gt=0.0, lt=0.1)]
 
 
 class Cap(SettingsRecord):
@@ -23,19 +23,30 @@ class Cap(SettingsRecord):
     epsilon, delta : float
         Of all runs together, in the participant's ledger.
     renews_days : float or None
-        After so many days they may be spent again.
+        After so many days, 1 or more, they may be spent again.
     accountant : {"pld", "rdp", "sum"}
         Which adds up.
+    units : int or None
+        How many are protected; `delta` must be below one over it.
     run_epsilon, run_delta : float or None
         The most that one run may tell, with all of its models.
     """
 
     epsilon: Epsilon
     delta: Delta = 1e-5
-    renews_days: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    renews_days: Annotated[float, Field(ge=1.0, allow_inf_nan=False)] | None = None
     accountant: Literal["pld", "rdp", "sum"] = "pld"
+    units: Annotated[int, Field(ge=1)] | None = None
     run_epsilon: Epsilon | None = None
     run_delta: Delta | None = None
+
+    @model_validator(mode="after")
+    def _protects_all_units(self) -> Self:
+        for name in ("delta", "run_delta"):
+            delta = getattr(self, name)
+            if self.units is not None and delta is not None and delta * self.units >= 1.0:
+                raise ValueError(f"{name}={delta:g} must be below 1/units={1.0 / self.units:g}")
+        return self
 
 
 class PrivacyLimits(SettingsRecord):

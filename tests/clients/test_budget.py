@@ -1,5 +1,6 @@
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,23 @@ def test_a_cap_is_put_in_force_once_and_again_when_it_changes(tmp_path: Path) ->
     assert standing is not None
     assert standing.budget is not None
     assert (standing.budget.epsilon, standing.budget.renews_days) == (9.0, 365.0)
+
+
+@pytest.mark.usefixtures("identity")
+def test_settings_leave_a_stricter_budget_as_it_was_set_by_hand(tmp_path: Path) -> None:
+    own = node(tmp_path, *NOISE, record={"epsilon": 8.0, "renews_days": 365.0})
+    within_budget(training(), own, same)
+    end = time.time() + 86400.0
+    with ledger_of(tmp_path) as ledger:
+        ledger.set_budget(ALPHA, epsilon=0.5, delta=1e-5, ends=end)
+    with suppress(BudgetError):
+        within_budget(training(), own, same)
+    with ledger_of(tmp_path) as ledger:
+        standing = ledger.standing(ALPHA)
+    assert standing is not None
+    assert standing.budget is not None
+    budget = standing.budget
+    assert (budget.epsilon, budget.ends, budget.renews_days) == (0.5, end, None)
 
 
 @pytest.mark.usefixtures("identity")

@@ -4,6 +4,7 @@ from fedtrade.privacy.ledger.account import Account
 from fedtrade.privacy.ledger.budget import AccountantName, Budget, Window
 from fedtrade.privacy.ledger.history import Entry
 from fedtrade.privacy.ledger.ledger import Charge, Ledger
+from fedtrade.privacy.ledger.limits import Limits
 from fedtrade.privacy.ledger.standing import Standing
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Charge",
     "Entry",
     "Ledger",
+    "Limits",
     "Standing",
     "Window",
 ]

@@ -151,14 +151,16 @@ def last_time(connection: Connection) -> float:
     return -inf if value is None else float(value)
 
 
-def last_budget(connection: Connection, account: int) -> str | None:
-    """The JSON of the budget that was set last; None if none was."""
+def last_budget(connection: Connection, account: int, *, by_hand: bool = False) -> str | None:
+    """The JSON of the budget that was set last, or last by hand; None if none was."""
     found = (
         select(_ENTRY.c.detail)
         .where(_ENTRY.c.account == account, _ENTRY.c.action == "budget")
         .order_by(_ENTRY.c.id.desc())
         .limit(1)
     )
+    if by_hand:
+        found = found.where(func.json_extract(_ENTRY.c.detail, "$.settings").is_(None))
     return connection.execute(found).scalar_one_or_none()
 
 

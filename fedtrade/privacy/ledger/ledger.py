@@ -26,6 +26,7 @@ from fedtrade.privacy.ledger.budget import AccountantName, Budget, date_text, mo
 from fedtrade.privacy.ledger.budget_text import budget_from_json, budget_to_json
 from fedtrade.privacy.ledger.composition import Counts, counts_of, epsilon_of, is_quick
 from fedtrade.privacy.ledger.history import Entry, Opened
+from fedtrade.privacy.ledger.limits import Limits
 from fedtrade.privacy.ledger.standing import Standing
 from fedtrade.privacy.ledger.store import Store
 
@@ -108,27 +109,57 @@ class Ledger:
         ends: float = inf,
         renews_days: float | None = None,
         accountant: AccountantName = "pld",
+        units: int | None = None,
     ) -> Budget:
         """Put a budget in the place of the one that was in force; see `Budget`.
 
-        `starts` is by default when the one before did, or when the account first spent something:
-        a new budget gives nothing back that was spent.
+        By default it begins with the window in which the one before is, or when the account first
+        spent something, and if it renews after another number of days these count from now: a new
+        budget gives nothing back that was spent. With `starts` it is as new.
+
+        Raises
+        ------
+        LedgerError
+            If the budget promises nothing: see `Budget.check_sound`.
         """
+        limits = Limits(float(epsilon), float(delta), renews_days, accountant, units)
         with self._store.writing() as connection:
             at = self._tick(connection)
             number = balances.number_of(connection, account, make=True)
             assert number is not None
-            budget = Budget(
-                epsilon=float(epsilon),
-                delta=float(delta),
-                starts=_start(connection, number, at) if starts is None else float(starts),
-                ends=float(ends),
-                renews_days=renews_days,
-                accountant=accountant,
-            )
-            balances.save_budget(connection, number, budget, at)
-            history.add(connection, at, number, "budget", budget_to_json(budget))
-        return budget
+            begins = _begins(connection, number, renews_days, at)
+            if starts is not None:
+                begins = float(starts), None
+            return _put_in_force(connection, number, limits, begins, float(ends), at)
+
+    def keep_within(self, account: Account, limits: Limits) -> None:
+        """See that the budget in force is within the limits of a node's settings.
+
+        What was last set by hand holds beside them, and the stricter of both in each respect (see
+        `Limits.within`), so that settings never loosen it nor take away its end, whether they have
+        changed or not. Settings that have changed take the place of those before. Where neither has
+        changed nothing is written.
+
+        Raises
+        ------
+        LedgerError
+            If the limits promise nothing: see `Budget.check_sound`.
+        """
+        settings = limits.to_json()
+        with self._store.reading() as connection:
+            number = balances.number_of(connection, account, make=False)
+            budget = None if number is None else balances.budget_of(connection, number)
+        if budget is not None and budget.settings == settings:
+            return
+        with self._store.writing() as connection:
+            at = self._tick(connection)
+            number = balances.number_of(connection, account, make=True)
+            assert number is not None
+            by_hand = budget_from_json(history.last_budget(connection, number, by_hand=True))
+            strict = limits.within(by_hand)
+            begins = _begins(connection, number, strict.renews_days, at)
+            ends = inf if by_hand is None else by_hand.ends
+            _put_in_force(connection, number, strict, begins, ends, at, settings)
 
     def allocate(
         self, charges: Iterable[Charge], purpose: Mapping[str, Any] | None = None
@@ -351,10 +382,39 @@ def _opened(connection: Connection, operation: int) -> Opened:
     return found
 
 
-def _start(connection: Connection, number: int, at: float) -> float:
-    """From when a new budget counts by default."""
+def _begins(
+    connection: Connection, number: int, renews_days: float | None, at: float
+) -> tuple[float, float | None]:
+    """From when a new budget counts by default, and from when its days of renewal do."""
     before = balances.budget_of(connection, number)
     if before is not None:
-        return before.starts
+        return before.followed(renews_days, at)
     first = history.first_time(connection, number)
-    return at if first is None else first
+    return (at, None) if first is None else (first, None if renews_days is None else at)
+
+
+def _put_in_force(
+    connection: Connection,
+    number: int,
+    limits: Limits,
+    begins: tuple[float, float | None],
+    ends: float,
+    at: float,
+    settings: str | None = None,
+) -> Budget:
+    starts, renews_from = begins
+    budget = Budget(
+        epsilon=limits.epsilon,
+        delta=limits.delta,
+        starts=starts,
+        ends=ends,
+        renews_days=limits.renews_days,
+        accountant=limits.accountant,
+        renews_from=renews_from,
+        units=limits.units,
+        settings=settings,
+    )
+    budget.check_sound()
+    balances.save_budget(connection, number, budget, at)
+    history.add(connection, at, number, "budget", budget_to_json(budget))
+    return budget

@@ -53,6 +53,7 @@ def _budget(budget: Budget) -> dict[str, Any]:
         "starts": _iso(budget.starts),
         "ends": _iso(budget.ends),
         "renews_days": budget.renews_days,
+        "units": budget.units,
     }
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fedtrade.errors import AccountingError, BudgetError, LedgerError
 from fedtrade.privacy.accountant import spent
 from fedtrade.privacy.events import Approximate, Event, Gaussian, Laplace, Pure
-from fedtrade.privacy.ledger import Account, Charge, Ledger
+from fedtrade.privacy.ledger import Account, Charge, Ledger, Limits
 
 DAY = 86400.0
 NOON = 1_800_000_000.0
@@ -213,6 +213,60 @@ def test_another_budget_gives_nothing_back(ledger: Ledger, clock: Clock) -> None
     assert left(ledger) == 0.0
     with pytest.raises(BudgetError, match=r"requested epsilon 0\.1 .* remaining 0 of 0\.5"):
         ask(ledger, Pure(0.1))
+    ledger.check()
+
+
+@pytest.mark.parametrize("before", ["none", "one window", "renewing"])
+def test_a_budget_that_renews_gives_back_nothing_when_it_is_set(
+    ledger: Ledger, clock: Clock, before: str
+) -> None:
+    """It renews so many days later, and not by windows of the past."""
+    if before != "none":
+        renews = 365 if before == "renewing" else None
+        ledger.set_budget(ALPHA, epsilon=1.0, delta=1e-5, renews_days=renews, accountant="sum")
+    ask(ledger, Pure(0.9))
+    clock.at += 10 * DAY + 100
+    for _ in range(2):
+        ledger.set_budget(ALPHA, epsilon=1.0, delta=1e-5, renews_days=1, accountant="sum")
+        assert left(ledger) == pytest.approx(0.1)
+        clock.at += 0.4 * DAY
+    with pytest.raises(BudgetError, match=r"remaining 0\.1 of 1"):
+        ask(ledger, Pure(0.9))
+    clock.at += 0.3 * DAY
+    assert left(ledger) == 1.0
+    ledger.set_budget(ALPHA, epsilon=1.0, delta=1e-5, starts=NOON, accountant="sum")
+    assert left(ledger) == pytest.approx(0.1)
+    ledger.check()
+
+
+def test_a_budget_that_promises_nothing_is_not_put_in_force(ledger: Ledger) -> None:
+    for unsound in ({"renews_days": 1e-12}, {"delta": 0.9}, {"units": 100_000}):
+        with pytest.raises(LedgerError, match="must be"):
+            ledger.set_budget(ALPHA, **{"epsilon": 1.0, "delta": 1e-5, **unsound})  # type: ignore[arg-type]
+    assert ledger.standing(ALPHA) is None
+
+
+def test_limits_never_loosen_what_was_set_by_hand(ledger: Ledger, clock: Clock) -> None:
+    tomorrow = NOON + DAY
+    limits = Limits(8.0, 1e-5, 365.0)
+    ledger.keep_within(ALPHA, limits)
+    assert left(ledger) == 8.0
+    ledger.set_budget(ALPHA, epsilon=0.5, delta=1e-5, ends=tomorrow)
+    for wanted in (limits, limits, Limits(9.0, 1e-5, 365.0)):
+        ledger.keep_within(ALPHA, wanted)
+        standing = ledger.standing(ALPHA)
+        assert standing is not None
+        assert standing.budget is not None
+        budget = standing.budget
+        assert (budget.epsilon, budget.ends, budget.renews_days) == (0.5, tomorrow, None)
+    assert [entry.action for entry in ledger.history()] == ["budget"] * 4
+    clock.at = tomorrow
+    ledger.keep_within(ALPHA, limits)
+    with pytest.raises(BudgetError, match="it ended on"):
+        ask(ledger, Pure(0.1))
+    ledger.set_budget(ALPHA, epsilon=20.0, delta=1e-5, renews_days=365)
+    ledger.keep_within(ALPHA, limits)
+    assert left(ledger) == 8.0
     ledger.check()
 
 
