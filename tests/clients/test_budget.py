@@ -1,3 +1,4 @@
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -152,7 +153,47 @@ def test_without_noise_a_budget_allows_no_training(tmp_path: Path) -> None:
         ledger.set_budget(ALPHA, epsilon=1.0, delta=1e-5)
     with pytest.raises(BudgetError, match=r"all that each of its records does.* 1 of 1; set"):
         within_budget(training(), own, same)
-    within_budget(message("evaluate"), own, same)
+    for kind in ("query.sum", "evaluate"):
+        with pytest.raises(LimitError, match=r"the run has privacy=none, and .*ledger demands it"):
+            within_budget(message(kind), own, same)
+    assert actions(tmp_path) == ["budget"]
+
+
+@pytest.mark.usefixtures("identity")
+def test_a_budget_in_the_ledger_alone_demands_what_one_in_the_settings_does(
+    tmp_path: Path,
+) -> None:
+    with Ledger(tmp_path / "state" / "privacy.sqlite", create=True) as ledger:
+        ledger.set_budget(ALPHA, epsilon=8.0, delta=1e-5)
+    for asked in (message("query.sum"), training()):
+        with pytest.raises(LimitError, match=r"sums leave without noise.*demands it \(record\)"):
+            within_budget(asked, node(tmp_path, *NOISE), same)
+    own = node(tmp_path, *NOISE, uncovered=["sums"])
+    with pytest.raises(LimitError, match=r"scores leave without noise"):
+        within_budget(message("evaluate"), own, same)
+    own = node(tmp_path, *NOISE, "privacy.record.secure_noise=false", uncovered=UNCOVERED)
+    with pytest.raises(LimitError, match=r"secure_noise=false.*exact"):
+        within_budget(training(), own, same)
+    assert actions(tmp_path) == ["budget"]
+    own = node(tmp_path, *NOISE, uncovered=UNCOVERED)
+    for asked in (message("query.sum"), training(), message("evaluate")):
+        within_budget(asked, own, same)
+    assert actions(tmp_path) == ["budget", "allocated", "consumed"]
+
+
+@pytest.mark.usefixtures("identity")
+def test_a_ledger_that_is_new_where_a_budget_is_wanted_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    own = node(tmp_path, *NOISE, record={"epsilon": 8.0}, uncovered=UNCOVERED)
+    for n_lost in (1, 2):
+        for _ in range(2):
+            within_budget(training(), own, same)
+        assert caplog.text.count("the privacy ledger privacy.sqlite is new") == n_lost
+        (tmp_path / "state" / "privacy.sqlite").unlink()
+    within_budget(training(), node(tmp_path, *NOISE), same)
+    assert caplog.text.count("is new") == 2
 
 
 @pytest.mark.usefixtures("identity")

@@ -146,9 +146,7 @@ class Ledger:
             If the limits promise nothing: see `Budget.check_sound`.
         """
         settings = limits.to_json()
-        with self._store.reading() as connection:
-            number = balances.number_of(connection, account, make=False)
-            budget = None if number is None else balances.budget_of(connection, number)
+        budget = self.budget(account)
         if budget is not None and budget.settings == settings:
             return
         with self._store.writing() as connection:
@@ -230,6 +228,12 @@ class Ledger:
                     balance.counts.subtract(found.counts)
                 balances.save_spent(connection, balance, balance.epsilon_if_quick())
                 history.add(connection, at, number, "released", operation=operation)
+
+    def budget(self, account: Account) -> Budget | None:
+        """The budget of an account that is in force, or was last; None if it has none."""
+        with self._store.reading() as connection:
+            number = balances.number_of(connection, account, make=False)
+            return None if number is None else balances.budget_of(connection, number)
 
     def standing(self, account: Account) -> Standing | None:
         """How an account stands; None if the ledger does not know it."""
