@@ -136,7 +136,7 @@ def _refuse_unbounded(
 def _refuse_unprotected(ledger: Ledger, local: ClientSettings, context: Context) -> None:
     """Hold the run against the budgets of the ledger, as it was against those of the settings."""
     found = ((unit, ledger.budget(_account(local, unit))) for unit in UNITS)
-    alone = {
+    alone: dict[str, Cap] = {
         unit: Cap(epsilon=budget.epsilon)
         for unit, budget in found
         if budget is not None and local.privacy.cap(unit) is None
