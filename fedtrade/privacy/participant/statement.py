@@ -19,6 +19,7 @@ from fedtrade.secure.statement import (
 
 __all__ = ["with_noise"]
 
+EACH_UPDATE = "each participant's update in each round"
 SUMS_DIFFER = (
     "Federated sums have no noise, and what a participant adds to them hardly changes from one "
     "episode, or one run, to the next: where it is missing in one of two, the difference shows it."
@@ -29,30 +30,34 @@ def with_noise(statement: PrivacyStatement, noise: NoisyVectors) -> PrivacyState
     """The statement of a trust mode together with what noise on the sums promises."""
     claim = Claim.of(noise)
     kept = tuple(each for each in statement.assumptions if each != NO_NOISE)
-    learns = statement.learns if noise.adders.who == "server" else _noisy(statement.learns, noise)
     broken_by = tuple(each for each in statement.broken_by if each != DIFFERENCING)
     if not noise.covers_sums and len(broken_by) < len(statement.broken_by):
         broken_by = (*broken_by, SUMS_DIFFER)
     return replace(
         statement,
-        learns=tuple(learns),
+        learns=tuple(_learned(statement.learns, noise)),
         broken_by=(*broken_by, *_left_out(claim), *_who_breaks(noise)),
         assumptions=(_promise(claim, noise), *_trust(noise), *kept),
         parameters=(*statement.parameters, *_parameters(claim, noise)),
     )
 
 
-def _noisy(learns: Iterable[Learned], noise: NoisyVectors) -> Iterator[Learned]:
-    """With noise where a party other than the one that adds it sees sums."""
+def _learned(learns: Iterable[Learned], noise: NoisyVectors) -> Iterator[Learned]:
+    """What is sent: clipped updates that count alike, and no losses, examples or weights.
+
+    Who adds the noise sees what is below it.
+    """
+    count = ", and how many were within the clip" if noise.plan.count_noise else ""
     for party, what in learns:
-        if party == noise.adders.who:
-            yield Learned(party, what)
-        elif what.startswith(SUM_OF_UPDATES):
-            count = ", and how many were within the clip" if noise.plan.count_noise else ""
-            yield Learned(party, f"the sum of the clipped updates of each round with noise{count}")
-        elif what.startswith(LOSSES):
+        is_below = party == noise.adders.who
+        if what.startswith(LOSSES):
             continue
-        elif what.startswith(TOTAL_OF_SUM) and noise.covers_sums:
+        if what.startswith(EACH_UPDATE):
+            yield Learned(party, "each participant's clipped update in each round")
+        elif what.startswith(SUM_OF_UPDATES):
+            end = "which it opens and adds the noise to" if is_below else "with noise"
+            yield Learned(party, f"the sum of the clipped updates of each round{count}, {end}")
+        elif what.startswith(TOTAL_OF_SUM) and noise.covers_sums and not is_below:
             yield Learned(party, f"{what}, with noise")
         else:
             yield Learned(party, what)
@@ -121,5 +126,6 @@ def _parameters(claim: Claim, noise: NoisyVectors) -> Iterator[Parameter]:
         yield Parameter("sum_clip", plan.level.sum_clip, "largest norm of a part of a sum")
         yield Parameter("sum_noise", plan.sum_noise, "deviation on federated sums, in those")
         yield Parameter("sums", plan.most_sums, "with noise, that a participant takes part in")
+    yield Parameter("covers", " and ".join(claim.covers), "that the promise is about")
     yield Parameter("noise_by", noise.adders.who, "who adds the noise")
     yield Parameter("honest", noise.adders.n_honest, "whose noise alone is enough")
