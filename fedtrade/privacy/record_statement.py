@@ -58,7 +58,13 @@ def with_record_level(
         ),
         parameters=(
             *statement.parameters,
-            Parameter("record.epsilon", level.epsilon, f"of one record and one model, {at}"),
+            Parameter("record.unit", level.unit, "what a record is"),
+            Parameter("record.epsilon", level.epsilon, "of one record and one model"),
+            Parameter("record.run_epsilon", total, "of one record, in the whole run"),
+            Parameter("record.delta", level.delta, "that the bound fails, for the same"),
+            Parameter(
+                "record.models", n_models, "that the run trains, one at each origin and fold"
+            ),
             Parameter(
                 "record.noise_multiplier",
                 round(noise.stddev / (noise.unit_records * noise.clip), 4),

@@ -30,7 +30,7 @@ from fedtrade.report.known_metrics import (
     percent_text,
     summary_columns,
 )
-from fedtrade.report.privacy import Privacy, by_party, traffic_text
+from fedtrade.report.privacy import Privacy, by_party, promises, traffic_text
 from fedtrade.report.results import Results
 from fedtrade.tasks.task import FEDERATED
 
@@ -171,6 +171,8 @@ def print_results(results: Results, console: Console | None = None) -> None:
         console.print(_comparisons_table(results, found))
     if results.privacy is not None:
         console.print(_privacy_table(results.privacy))
+        for promise in promises(results.privacy):
+            console.print(Text(f"Promise: {promise}"))
     for note in results.notes:
         console.print(Text(f"Note: {note}", style="yellow"))
     console.print(Text(results.verdict, style="bold"))

@@ -1,6 +1,6 @@
 """Who learns what in a run, as `results.json` has it and reports show it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +23,7 @@ __all__ = [
     "bytes_text",
     "parameter_text",
     "privacy_record",
+    "promises",
     "traffic_rows",
     "traffic_text",
 ]
@@ -145,6 +146,32 @@ def by_party(privacy: Privacy) -> list[Learned]:
     """What each party learns, party after party."""
     parties = list(dict.fromkeys(each.party for each in privacy.learns))
     return sorted(privacy.learns, key=lambda each: parties.index(each.party))
+
+
+def promises(privacy: Privacy) -> list[str]:
+    """What noise promises, a sentence a level of privacy; empty if none was added."""
+    values = {each.name: parameter_text(each.value) for each in privacy.parameters}
+    found = []
+    if "record.run_epsilon" in values:
+        unit = "day" if values["record.unit"] == "day" else "day as a label"
+        found.append(
+            f"Each training {unit} of a participant: epsilon {values['record.epsilon']} for one "
+            f"model, {values['record.run_epsilon']} for the whole run ({_models(values, 'record.')}"
+            f"), delta {values['record.delta']}; noise by each participant."
+        )
+    if "epsilon" in values:
+        covers = f" ({values['covers']})" if "covers" in values else ""
+        found.append(
+            f"All that one participant contributes{covers}: epsilon {values['model_epsilon']} for "
+            f"one model, {values['epsilon']} for the whole run ({_models(values)}), delta "
+            f"{values['delta']}; noise by the {values['noise_by']}."
+        )
+    return found
+
+
+def _models(values: Mapping[str, str], level: str = "") -> str:
+    n = values[f"{level}models"]
+    return f"{n} model" if n == "1" else f"{n} models"
 
 
 def parameter_text(value: int | float | str) -> str:

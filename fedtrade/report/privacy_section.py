@@ -13,6 +13,7 @@ from fedtrade.report.privacy import (
     Privacy,
     by_party,
     parameter_text,
+    promises,
     traffic_rows,
 )
 
@@ -22,6 +23,9 @@ __all__ = ["privacy_section"]
 def privacy_section(privacy: Privacy) -> Iterator[str]:
     """Trusted fragments of HTML below a heading."""
     yield page.element("p", f"Trust mode {privacy.mode}, in this run.")
+    if found := promises(privacy):
+        yield page.element("h3", "What noise promises")
+        yield _sentences(found)
     yield page.table(["Who", "learns"], _learned(privacy), text_columns=[1])
     yield page.element("h3", "Who could learn more")
     yield _sentences(privacy.broken_by)

@@ -195,3 +195,16 @@ def test_the_privacy_statement_fits(results: Results, width: int) -> None:
     assert "the sum of the updates of all participants" in text
     assert "A round of training: 3 exchanges, 5 kB to each and 7 kB from each." in text
     assert "each participant's update" not in text
+
+
+def test_the_promise_of_noise_is_printed(content: dict[str, Any]) -> None:
+    values = {"epsilon": 7.99, "model_epsilon": 2.5, "delta": 1e-5, "models": 13}
+    content["privacy"]["parameters"] = [
+        {"name": name, "value": value, "meaning": ""}
+        for name, value in {**values, "noise_by": "server", "covers": "its updates"}.items()
+    ]
+    console = screen()
+    print_results(parse_results(content), console)
+    text = " ".join(shown(console).split())
+    assert "Promise: All that one participant contributes (its updates): epsilon 2.5 for" in text
+    assert "7.99 for the whole run (13 models), delta 1e-05; noise by the server." in text

@@ -2,12 +2,17 @@
 
 import pytest
 
+from fedtrade.privacy import ParticipantLevel, RecordLevel
+from fedtrade.privacy.participant import NoisyVectors, ReleasePlan, adders
+from fedtrade.privacy.participant.statement import with_noise
+from fedtrade.privacy.record_statement import with_record_level
 from fedtrade.report.privacy import (
     TRAFFIC_HEAD,
     Privacy,
     Traffic,
     bytes_text,
     privacy_record,
+    promises,
     traffic_rows,
 )
 from fedtrade.secure import PlainAggregation
@@ -69,3 +74,24 @@ def test_a_record_holds_the_whole_statement() -> None:
     assert found.broken_by == statement.broken_by
     assert not found.traffic_is_whole
     assert Privacy.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_promise_says_epsilon_delta_and_unit() -> None:
+    """Of the record level 2 for a model, more for two; of participants 8 for the whole run."""
+    plain = PlainAggregation()
+    statement = plain_statement(plain)
+    assert promises(privacy_record(statement, ())) == []
+    level = RecordLevel(epsilon=2.0, unit="label", delta=1e-6)
+    own = with_record_level(statement, level, n_steps=10, n_models=2)
+    (record,) = promises(privacy_record(own, ()))
+    assert record.startswith("Each training day as a label of a participant: epsilon 2 for one")
+    total = float(record.split(" for the whole run (2 models)")[0].split()[-1])
+    assert 2.0 < total < 4.0
+    assert "delta 1e-06" in record
+    plan = ReleasePlan(ParticipantLevel(), 3, 5, 0)
+    both = with_noise(own, NoisyVectors(plan, adders(plain, 10)))
+    first, second = promises(privacy_record(both, ()))
+    assert first == record
+    assert second.startswith("All that one participant contributes (its updates): epsilon ")
+    assert "epsilon 4.22 for one model, 7.99 for the whole run (3 models)" in second
+    assert second.endswith("delta 1e-05; noise by the server.")
