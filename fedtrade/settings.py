@@ -199,6 +199,7 @@ class Settings(SettingsRecord):
     def _check_population(self) -> "Settings":
         if self.federation.n_participants is not None:
             self.privacy.check_population(self.federation.n_participants)
+        self.privacy.check_history(self.federation.longest_history_bars)
         return self
 
     @staticmethod

@@ -1,10 +1,22 @@
 """Refusal of targets that promise nothing."""
 
 from math import inf
+from typing import Final
 
 from fedtrade.errors import AccountingError, PrivacyError
 
-__all__ = ["check_clip", "check_delta", "check_epsilon", "check_spend", "check_target"]
+__all__ = [
+    "LARGEST_DELTA",
+    "check_clip",
+    "check_delta",
+    "check_epsilon",
+    "check_spend",
+    "check_target",
+]
+
+LARGEST_DELTA: Final = 0.1
+"""From there on a target is no promise, however many units there are: it may be void for one in
+ten."""
 
 
 def check_delta(delta: float, n_units: int | None = None) -> None:
@@ -44,10 +56,16 @@ def check_target(epsilon: float, delta: float, n_units: int | None = None) -> No
     Raises
     ------
     AccountingError
-        If `epsilon` is not a positive finite number, or `delta` is out of range (`check_delta`).
+        If `epsilon` is not a positive finite number, or `delta` is out of range (`check_delta`) or
+        at least `LARGEST_DELTA`.
     """
     check_spend(epsilon)
     check_delta(delta, n_units)
+    if delta >= LARGEST_DELTA:
+        raise AccountingError(
+            f"delta={delta} must be less than {LARGEST_DELTA}: it is the probability that nothing "
+            "is promised; take one well below one over the number of units."
+        )
 
 
 def check_spend(epsilon: float) -> None:

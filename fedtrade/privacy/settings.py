@@ -5,12 +5,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from fedtrade.privacy.checks import LARGEST_DELTA
 from fedtrade.settings_record import SettingsRecord
 
 __all__ = ["AdaptiveClip", "Covered", "ParticipantLevel", "Privacy", "RecordLevel"]
 
 Epsilon = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Delta = Annotated[float, Field(gt=0.0, lt=1.0)]
+Delta = Annotated[float, Field(gt=0.0, lt=LARGEST_DELTA)]
 Clip = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Covered: TypeAlias = Literal["sums", "scores"]
@@ -152,6 +153,27 @@ class Privacy(SettingsRecord):
                 f"privacy.participant.delta={level.delta:g} must be below 1 / {n_participants} "
                 "(participants): a larger one allows showing one of them outright; "
                 f"take {_below(1.0 / n_participants):g}"
+            )
+
+    def check_history(self, n_days: int) -> None:
+        """Refuse a delta at which whole days could be given away.
+
+        Parameters
+        ----------
+        n_days : int
+            Of the longest history that a participant trains on, at least 1.
+
+        Raises
+        ------
+        ValueError
+            Naming the key.
+        """
+        level = self.record
+        if level is not None and not level.delta < 1.0 / n_days:
+            raise ValueError(
+                f"privacy.record.delta={level.delta:g} must be below 1 / {n_days} (days of a "
+                "participant's history): a larger one allows showing one of them outright; "
+                f"take {_below(1.0 / n_days):g}"
             )
 
 

@@ -17,6 +17,7 @@ from fedtrade.privacy import AdaptiveClip, ParticipantLevel, Privacy, RecordLeve
         ("epsilon", float("inf")),
         ("epsilon", float("nan")),
         ("delta", 0.0),
+        ("delta", 0.1),
         ("delta", 1.0),
         ("delta", float("nan")),
         ("clip", 0.0),
@@ -37,7 +38,7 @@ def test_clipping_can_follow_a_quantile() -> None:
     ("delta", "n_participants", "message"),
     [
         (1e-3, 1000, r"delta=0.001 must be below 1 / 1000 .*; take 0.0001"),
-        (0.2, 10, r"must be below 1 / 10"),
+        (0.05, 20, r"must be below 1 / 20 .*; take 0.001"),
         (1e-5, 1, "hides one among several"),
     ],
 )
@@ -46,6 +47,14 @@ def test_a_delta_that_gives_somebody_away_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Privacy(participant=ParticipantLevel(delta=delta)).check_population(n_participants)
+
+
+def test_a_delta_at_which_a_day_could_be_published_is_refused() -> None:
+    """One in 250 days may not be given away outright; a little less may."""
+    with pytest.raises(ValueError, match=r"delta=0.004 must be below 1 / 250 \(days"):
+        Privacy(record=RecordLevel(delta=0.004)).check_history(250)
+    Privacy(record=RecordLevel(delta=0.0039)).check_history(250)
+    Privacy(participant=ParticipantLevel(delta=0.05)).check_history(250)
 
 
 def test_without_noise_any_population_will_do() -> None:

@@ -17,7 +17,7 @@ __all__ = ["discrete_gaussian"]
 
 
 def discrete_gaussian(
-    rows: ArrayLike, *, clip: int, epsilon: float, delta: float
+    rows: ArrayLike, *, clip: int, epsilon: float, delta: float, n_units: int | None = None
 ) -> Release[NDArray[np.int64]]:
     """The sum of units' whole numbers, each number with noise on whole numbers.
 
@@ -27,6 +27,8 @@ def discrete_gaussian(
         One row a unit.
     clip : int
         Largest L2 norm of a row; a longer one is scaled down to it.
+    n_units : int or None
+        How many units there may be, from public knowledge; delta must be less than one over it.
     epsilon, delta : float
         Against adding or removing one unit, by the moments of the noise.
 
@@ -39,7 +41,7 @@ def discrete_gaussian(
     PrivacyError
         If a value is out of range.
     """
-    check_target(epsilon, delta)
+    check_target(epsilon, delta, n_units)
     found = clipped_integers(rows, clip, "l2")
     n_params = len(found.total)
 

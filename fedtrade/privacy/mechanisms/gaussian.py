@@ -22,7 +22,7 @@ _REST = 1.0 - 1e-6
 
 
 def gaussian(
-    rows: ArrayLike, *, clip: float, epsilon: float, delta: float
+    rows: ArrayLike, *, clip: float, epsilon: float, delta: float, n_units: int | None = None
 ) -> Release[NDArray[np.float64]]:
     """The sum of units' contributions, each number with Gaussian noise of the least width.
 
@@ -36,6 +36,8 @@ def gaussian(
         One row a unit.
     clip : float
         Largest L2 norm of a row; a longer one is scaled down to it.
+    n_units : int or None
+        How many units there may be, from public knowledge; delta must be less than one over it.
     epsilon, delta : float
         Against adding or removing one unit.
 
@@ -48,7 +50,7 @@ def gaussian(
     PrivacyError
         If a value is out of range or not finite.
     """
-    check_target(epsilon, delta)
+    check_target(epsilon, delta, n_units)
     check_clip(clip)
     n_params = _n_params(rows)
     claimed = noise_multiplier(epsilon, delta, 1)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedtrade.errors import PrivacyError
+
 __all__ = ["laplace_noised", "noisy_argmax", "private_quantile"]
 
 
@@ -34,7 +36,17 @@ def noisy_argmax(
     ----------
     scores : int64 of shape (n_options,)
         One unit raises each by 0 to `sensitivity`, or lowers each.
+
+    Raises
+    ------
+    PrivacyError
+        If there is no option.
     """
+    if not len(scores):
+        raise PrivacyError(
+            "scores have no column, and so there is no option to choose: give an array of shape "
+            "(n_units, n_options) with one column an option."
+        )
     return int(_noisy_max(sensitivity, epsilon, noise)(scores.tolist()))
 
 

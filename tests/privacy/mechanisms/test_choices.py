@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from math import exp, nan
 
 import numpy as np
@@ -119,3 +120,11 @@ def test_an_epsilon_that_is_no_promise_is_refused(epsilon: float) -> None:
         quantile([1.0], 0.5, [1.0], epsilon=epsilon)
     with pytest.raises(AccountingError, match="epsilon="):
         AboveThreshold(1.0, clip=1.0, epsilon=epsilon)
+
+
+@pytest.mark.parametrize("mechanism", [exponential, report_noisy_max])
+def test_a_choice_without_options_is_refused(mechanism: Callable[..., object]) -> None:
+    with pytest.raises(PrivacyError, match="no option to choose"):
+        mechanism(np.ones((2, 0)), clip=1.0, epsilon=1.0)
+    with pytest.raises(PrivacyError, match="no option to choose"):
+        mechanism(np.ones((0, 0)), clip=1.0, epsilon=1.0)

@@ -165,3 +165,17 @@ def test_an_epsilon_that_hides_nothing_is_refused() -> None:
         laplace([1.0], clip=1.0, epsilon=1e7)
     with pytest.raises(PrivacyError, match="hides nothing"):
         gaussian([1.0], clip=1.0, epsilon=1e14, delta=1e-5)
+
+
+def test_a_delta_at_which_a_unit_could_be_published_is_refused() -> None:
+    for mechanism in (gaussian, discrete_gaussian):
+        with pytest.raises(AccountingError, match=r"delta=0\.5 must be less than 0\.1"):
+            mechanism([1], clip=1, epsilon=1.0, delta=0.5)  # type: ignore[operator]
+        with pytest.raises(AccountingError, match=r"delta=0\.01 .* one over the 100"):
+            mechanism([1], clip=1, epsilon=1.0, delta=0.01, n_units=100)  # type: ignore[operator]
+        mechanism([1], clip=1, epsilon=1.0, delta=0.01, n_units=99)  # type: ignore[operator]
+
+
+def test_sums_of_no_numbers_are_empty() -> None:
+    assert laplace(np.ones((2, 0)), clip=1.0, epsilon=1.0).value.shape == (0,)
+    assert gaussian(np.ones((2, 0)), clip=1.0, epsilon=1.0, delta=1e-5).value.shape == (0,)
