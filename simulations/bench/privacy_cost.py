@@ -24,7 +24,6 @@ LEVELS: Mapping[str, Sequence[str]] = MappingProxyType(
         "participant": (
             "privacy=participant",
             "privacy.participant.scope=model",
-            "privacy.participant.exclude=[scores,sums]",
         ),
         "day": ("privacy=record", "privacy.record.unit=day"),
         "label": ("privacy=record", "privacy.record.unit=label"),

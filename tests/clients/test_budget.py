@@ -27,7 +27,8 @@ from tests.strategies.trust.federation import Federation, composer
 Make = Callable[..., Settings]
 
 NOISE = ("privacy=record", "privacy.record.look_back_bars=44")
-ON_SUMS = ("privacy=participant", "strategy.weights=equal")
+COVERED = "privacy.participant.exclude=[scores]"
+ON_SUMS = ("privacy=participant", COVERED)
 UPDATES = "privacy.participant.exclude=[scores,sums]"
 UNCOVERED = ["sums", "scores"]
 ALPHA = Account("alpha", unit="record")
@@ -263,9 +264,7 @@ def test_all_that_a_run_may_ask_for_comes_to_its_claim(
 
 @pytest.mark.usefixtures("identity")
 def test_with_noise_of_both_kinds_a_record_costs_what_its_own_leaves_of_it(tmp_path: Path) -> None:
-    both = node(
-        tmp_path, "privacy=both", "strategy.weights=equal", "privacy.record.look_back_bars=44"
-    )
+    both = node(tmp_path, "privacy=both", COVERED, "privacy.record.look_back_bars=44")
     on_sums, in_training = node(tmp_path, *ON_SUMS), node(tmp_path, *NOISE)
     found = costs_of(training(), both)
     assert found["record"] == costs_of(training(), in_training)["record"]

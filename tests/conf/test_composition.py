@@ -52,22 +52,35 @@ def test_the_options_of_a_trust_mode_are_its_defaults(mode: str, defaults: Aggre
     )
 
 
+UPDATES = ParticipantLevel(exclude=("scores", "sums"))
+
+
 @pytest.mark.parametrize(
     ("option", "privacy"),
     [
         ("none", Privacy()),
         ("record", Privacy(record=RecordLevel())),
-        ("participant", Privacy(participant=ParticipantLevel())),
-        ("both", Privacy(record=RecordLevel(), participant=ParticipantLevel())),
+        ("participant", Privacy(participant=UPDATES)),
+        ("both", Privacy(record=RecordLevel(), participant=UPDATES)),
     ],
 )
 def test_the_options_of_privacy_are_its_defaults(option: str, privacy: Privacy) -> None:
     assert compose([f"privacy={option}"]).privacy == privacy
     stored = yaml.safe_load((CONF / f"privacy/{option}.yaml").read_text())
+    stored = stored.get("privacy", stored)
     known = privacy.to_mapping()
     assert stored.keys() == known.keys()
     for level in stored:
         assert set(stored[level] or ()) == set(known[level] or ())
+
+
+@pytest.mark.parametrize("option", ["participant", "both"])
+def test_noise_on_sums_makes_everybody_count_alike(option: str) -> None:
+    """As noise is reckoned for; whoever says otherwise is heard, and told by the strategy."""
+    assert compose([f"privacy={option}"]).strategy.options["weights"] == "equal"
+    own = compose([f"privacy={option}", "strategy.weights=examples"])
+    assert own.strategy.options["weights"] == "examples"
+    assert compose(["privacy=record"]).strategy.options["weights"] == "examples"
 
 
 @pytest.mark.parametrize(
@@ -77,11 +90,17 @@ def test_the_options_of_privacy_are_its_defaults(option: str, privacy: Privacy) 
         (
             [
                 "privacy=participant",
-                "privacy.participant.delta=0.2",
-                "federation.n_participants=10",
+                "privacy.participant.delta=0.02",
+                "federation.n_participants=60",
             ],
-            "privacy.participant.delta=0.2 must be below 1 / 10",
+            "privacy.participant.delta=0.02 must be below 1 / 60",
         ),
+        (
+            ["privacy=record", "federation=same_history", "privacy.record.delta=0.05"],
+            r"privacy.record.delta=0.05 must be below 1 / \d+ \(days of a participant's history",
+        ),
+        (["privacy=record", "privacy.record.delta=0.5"], "privacy.record.delta=0.5: .* 0.1"),
+        (["privacy=participant", "privacy.participant.delta=0.5"], "delta=0.5: .* 0.1"),
         (
             ["privacy=participant", "federation=small", "federation.n_participants=1"],
             "hides one among several",

@@ -49,6 +49,7 @@ def run(command: str, folder: Path) -> None:
         "privacy/audit.md",
         "privacy/ledger.md",
         "privacy/mechanisms.md",
+        "privacy/participant.md",
         "privacy/record.md",
         "secure/groups.md",
         "secure/index.md",
