@@ -1,6 +1,7 @@
 """`fedtrade privacy`: a participant's budgets, what was spent of them, and what attacks find."""
 
 import json as json_text
+from dataclasses import asdict
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -13,6 +14,7 @@ from fedtrade.errors import ConfigurationError
 if TYPE_CHECKING:
     from fedtrade.privacy.ledger import Account
     from fedtrade.privacy.ledger.plan import Means
+    from fedtrade.privacy.ledger.release import Release
     from fedtrade.privacy.units import Unit
 
 __all__ = ["app"]
@@ -160,12 +162,26 @@ def plan(
     curve: Annotated[
         Path | None, typer.Option(help="JSON file of the utility by noise; see the docs.")
     ] = None,
+    noise_on: Annotated[
+        Literal["sums", "training"],
+        typer.Option(help="Where a run adds noise: privacy=participant, or privacy=record."),
+    ] = "sums",
     sampling: Annotated[
-        float, typer.Option(help="Probability with which each round takes a unit at random.")
+        float, typer.Option(help="Of noise on training: the probability of a record in a step.")
     ] = 1.0,
+    steps: Annotated[int, typer.Option(min=1, help="Of training, in each round.")] = 1,
+    records: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of training, that one unit is part of: look_back_bars."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Say how many rounds a budget affords at a noise or utility, or which noise rounds need."""
+    """Say how many rounds a budget affords at a noise or utility, or which noise rounds need.
+
+    A round costs what a participant's node charges for it.
+    """
+    from fedtrade.privacy.ledger.release import Release
+
     if [noise, rounds, utility].count(None) != 2:
         raise ConfigurationError("plan needs one of --noise, --rounds and --utility.")
     if (utility is None) != (curve is None):
@@ -182,7 +198,8 @@ def plan(
         raise ConfigurationError("plan needs a budget: --ledger and --participant, or --epsilon.")
     if utility is not None and curve is not None:
         noise = _noise_of(curve, utility)
-    _print_plan(_planned(means, noise, rounds, sampling), json)
+    release = Release(unit, noise_on, sampling, steps, records)
+    _print_plan(_planned(means, noise, rounds, release), json)
 
 
 @app.command("audit", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -228,20 +245,19 @@ def audit(
 
 
 def _planned(
-    means: "Means", noise: float | None, rounds: int | None, sampling: float
+    means: "Means", noise: float | None, rounds: int | None, release: "Release"
 ) -> dict[str, Any]:
-    from fedtrade.privacy.events import Gaussian
     from fedtrade.privacy.ledger.plan import affordable_rounds, needed_noise
 
     if rounds is None:
         assert noise is not None
-        rounds = affordable_rounds(means, Gaussian(noise, sampling))
+        rounds = affordable_rounds(means, release.event(noise))
     else:
-        noise = needed_noise(means, rounds, sampling)
+        noise = needed_noise(means, rounds, release.event)
     return {
         "noise_multiplier": noise,
         "rounds": rounds,
-        "sampling_probability": sampling,
+        **asdict(release),
         "epsilon": means.epsilon,
         "delta": means.delta,
         "accountant": means.accountant,
@@ -254,8 +270,9 @@ def _print_plan(planned: dict[str, Any], json: bool) -> None:
         return
     print(
         f"{planned['rounds']} rounds with a noise multiplier of {planned['noise_multiplier']:.4g} "
-        f"fit into what is left of epsilon={planned['epsilon']:g} at delta={planned['delta']:g} "
-        f"(accountant {planned['accountant']})."
+        f"on {planned['noise_on']} fit into what is left of epsilon={planned['epsilon']:g} at "
+        f"delta={planned['delta']:g} for a {planned['unit']} (accountant "
+        f"{planned['accountant']})."
     )
 
 

@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 
 from fedtrade.cli import app
 from fedtrade.errors import BudgetError, ConfigurationError, LedgerError
-from fedtrade.privacy.events import Gaussian, Pure
+from fedtrade.privacy.events import Gaussian, Pure, times
 from fedtrade.privacy.ledger import Account, Charge, Ledger
+from fedtrade.privacy.ledger.release import Release
 
 
 @pytest.fixture
@@ -74,9 +75,16 @@ def test_plan_answers_with_rounds_or_noise(file: Path) -> None:
     noise = planned["noise_multiplier"]
     assert "10 rounds with a noise multiplier of" in said("plan", *whose, "--noise", noise)
     with Ledger(file) as ledger:
-        ledger.allocate([Charge(Account("alpha"), (Gaussian(noise, count=4),))])
+        event = Release("participant").event(noise)
+        ledger.allocate([Charge(Account("alpha"), (times(event, 4),))])
     assert "6 rounds" in said("plan", *whose, "--noise", noise)
     assert "10 rounds" in said("plan", "--epsilon", 2, "--noise", noise)
+    plain = ("plan", "--epsilon", 8, "--noise", 10)
+    assert "245 rounds with a noise multiplier of 10 on sums" in said(*plain)
+    assert "61 rounds" in said(*plain, "--unit", "record")
+    training = ("--noise-on", "training", "--unit", "label")
+    assert "277 rounds" in said(*plain, *training)
+    assert "27 rounds" in said(*plain, *training, "--steps", 10)
     curve = file.with_name("curve.json")
     points = [{"noise_multiplier": noise, "value": 7.1}]
     curve.write_text(json.dumps({"metric": "pinball", "points": points}))

@@ -13,11 +13,14 @@ from clients.costs import costs_of
 from clients.participant import Participant
 from fedtrade.errors import BudgetError, LedgerError, LimitError
 from fedtrade.privacy.accountant import spent
+from fedtrade.privacy.dp_sgd import RecordNoise
 from fedtrade.privacy.events import Concentrated, times
 from fedtrade.privacy.ledger import Account, Ledger
+from fedtrade.privacy.ledger.release import Release
 from fedtrade.privacy.participant.claim import Claim
 from fedtrade.privacy.units import Unit
 from fedtrade.settings import Settings
+from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.wire import ROUND_NUMBER
 from simulations.grid import InProcessGrid
 from simulations.task_identity import Identity, task_identity
@@ -271,6 +274,28 @@ def test_with_noise_of_both_kinds_a_record_costs_what_its_own_leaves_of_it(tmp_p
     assert found["participant"] == costs_of(training(), on_sums)["participant"]
     assert costs_of(message("query.sum"), both) == costs_of(message("query.sum"), on_sums)
     assert set(costs_of(message("query.sum"), both)) == {"label", "record", "participant"}
+
+
+@pytest.mark.usefixtures("identity")
+def test_what_is_planned_is_what_is_charged(tmp_path: Path) -> None:
+    own = node(tmp_path, *ON_SUMS)
+    noise = Participant.of(own).noise
+    assert noise is not None
+    for unit, events in costs_of(training(), own).items():
+        (event,), planned = events, Release(unit).event(noise.plan.update_noise)
+        assert isinstance(event, Concentrated)
+        assert isinstance(planned, Concentrated)
+        assert planned.rho == pytest.approx(event.rho, rel=1e-12)
+    own = node(tmp_path, *NOISE)
+    participant, level = Participant.of(own), Participant.of(own).privacy.record
+    assert level is not None
+    assert isinstance(participant.task, TrainsOnRecords)
+    n_steps = participant.task.local_steps
+    dp_sgd = RecordNoise.of(level, participant.n_rounds * n_steps)
+    costs = costs_of(training(), own)
+    for unit, n_records in (("record", level.unit_records), ("label", None)):
+        release = Release(unit, "training", level.sampling_probability, n_steps, n_records)
+        assert costs[unit] == (release.event(dp_sgd.stddev / dp_sgd.clip),)
 
 
 @pytest.mark.usefixtures("identity")

@@ -7,13 +7,12 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from fedtrade.errors import BudgetError, LedgerError
 
-__all__ = ["AccountantName", "Budget", "Window", "date_text", "most"]
+__all__ = ["AccountantName", "Budget", "Window", "date_text"]
 
 AccountantName: TypeAlias = Literal["pld", "rdp", "sum"]
 
 _ACCOUNTANTS: Final = ("pld", "rdp", "sum")
 _DAY_S: Final = 86400.0
-_ROUNDING: Final = 1e-9
 _SHORTEST_DAYS: Final = 1.0
 _LARGEST_DELTA: Final = 0.1
 
@@ -154,11 +153,6 @@ class Budget:
                 f"nothing is left of the privacy budget: it ended on {date_text(self.ends)}; set "
                 "a new one with `fedtrade privacy set-budget`."
             )
-
-
-def most(epsilon: float) -> float:
-    """What may be spent of a budget: sums of numbers that are not exact may exceed it a little."""
-    return epsilon * (1.0 + _ROUNDING)
 
 
 def date_text(at: float) -> str:

@@ -18,12 +18,13 @@ from fedtrade.privacy.events import (
     to_mapping,
 )
 
-__all__ = ["Counts", "counts_of", "epsilon_of", "events_of", "is_quick"]
+__all__ = ["Counts", "counts_of", "epsilon_of", "events_of", "fits", "is_quick"]
 
 Counts: TypeAlias = Mapping[str, int]
 """How often each event took place, by its JSON."""
 
 _REMEMBERED: Final = 4096
+_ROUNDING: Final = 1e-9
 
 
 def counts_of(events: Iterable[Event]) -> Counter[str]:
@@ -52,6 +53,19 @@ def is_quick(counts: Counts, accountant: str) -> bool:
     if all(isinstance(e, Gaussian) and e.sampling_probability == 1.0 for e in kinds):
         return True
     return all(isinstance(e, DiscreteGaussian | Skellam | Concentrated) for e in kinds)
+
+
+def fits(counts: Counts, epsilon: float, delta: float, accountant: str) -> bool:
+    """Whether all together cost no more than `epsilon` at `delta`.
+
+    Sums of numbers that are not exact may exceed it by a billionth.
+    """
+    limit = epsilon * (1.0 + _ROUNDING)
+    # Moments take no time to add up, and are never below what `pld` has.
+    by_moments = accountant == "pld" and not is_quick(counts, accountant)
+    if by_moments and epsilon_of(counts, delta, "rdp") <= limit:
+        return True
+    return epsilon_of(counts, delta, accountant) <= limit
 
 
 @lru_cache(maxsize=_REMEMBERED)

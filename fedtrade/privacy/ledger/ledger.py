@@ -22,9 +22,9 @@ from fedtrade.privacy.events import Event
 from fedtrade.privacy.ledger import balances, history, schema
 from fedtrade.privacy.ledger.account import Account
 from fedtrade.privacy.ledger.balances import Balance
-from fedtrade.privacy.ledger.budget import AccountantName, Budget, date_text, most
+from fedtrade.privacy.ledger.budget import AccountantName, Budget, date_text
 from fedtrade.privacy.ledger.budget_text import budget_from_json, budget_to_json
-from fedtrade.privacy.ledger.composition import Counts, counts_of, epsilon_of, is_quick
+from fedtrade.privacy.ledger.composition import Counts, counts_of, fits, is_quick
 from fedtrade.privacy.ledger.history import Entry, Opened
 from fedtrade.privacy.ledger.limits import Limits
 from fedtrade.privacy.ledger.standing import Standing
@@ -340,7 +340,7 @@ def _admit(account: Account, balance: Balance, asked: Counts, at: float) -> floa
     budget.check_valid(at)
     if is_quick(after, budget.accountant):
         spent = balance.epsilon(after)
-        if not spent <= most(budget.epsilon):
+        if not _fits(balance, after):
             raise _refusal(account, balance, spent)
         return spent
     if not balance.proof.covers(after):
@@ -354,10 +354,7 @@ def _fits(balance: Balance, counts: Counts) -> bool:
     """Whether counts fit into the budget, which there must be."""
     budget = balance.budget
     assert budget is not None
-    limit = most(budget.epsilon)
-    # Moments take no time to add up, and are never below what `pld` has.
-    by_moments = epsilon_of(counts, budget.delta, "rdp") if budget.accountant == "pld" else inf
-    return by_moments <= limit or balance.epsilon(counts) <= limit
+    return fits(counts, budget.epsilon, budget.delta, budget.accountant)
 
 
 def _refusal(account: Account, balance: Balance, after: float) -> BudgetError:

@@ -11,8 +11,8 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedtrade.errors import BudgetError, ConfigurationError
-from fedtrade.privacy.events import Gaussian
-from fedtrade.privacy.ledger.composition import Counts, counts_of, epsilon_of
+from fedtrade.privacy.events import Event, times
+from fedtrade.privacy.ledger.composition import Counts, counts_of, fits
 from fedtrade.settings_record import validation_sentence
 
 __all__ = ["Curve", "Means", "affordable_rounds", "needed_noise"]
@@ -40,32 +40,37 @@ class Means:
     accountant: str
     spent: Counts
 
-    def cover(self, event: Gaussian) -> bool:
-        """Whether the event still fits."""
+    def cover(self, event: Event) -> bool:
+        """Whether a ledger would still admit the event."""
         after = Counter(self.spent) + counts_of([event])
-        return epsilon_of(after, self.delta, self.accountant) <= self.epsilon
+        return fits(after, self.epsilon, self.delta, self.accountant)
 
 
-def affordable_rounds(means: Means, event: Gaussian) -> int:
+def affordable_rounds(means: Means, event: Event) -> int:
     """How often an event fits, up to 10 million times."""
 
-    def fits(n: int) -> bool:
-        return means.cover(Gaussian(event.noise_multiplier, event.sampling_probability, n))
+    def is_covered(n: int) -> bool:
+        return means.cover(times(event, n))
 
-    if not fits(1):
+    if not is_covered(1):
         return 0
     most = 1
-    while most < _MOST_ROUNDS and fits(2 * most):
+    while most < _MOST_ROUNDS and is_covered(2 * most):
         most *= 2
     low, high = most, 2 * most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        low, high = (middle, high) if is_covered(middle) else (low, middle)
     return min(low, _MOST_ROUNDS)
 
 
-def needed_noise(means: Means, n_rounds: int, sampling_probability: float = 1.0) -> float:
+def needed_noise(means: Means, n_rounds: int, event_of: Callable[[float], Event]) -> float:
     """The least noise multiplier with which so many rounds fit, rounded up by at most 0.1 %.
+
+    Parameters
+    ----------
+    event_of : callable
+        What one round costs, by its noise multiplier.
 
     Raises
     ------
@@ -73,21 +78,21 @@ def needed_noise(means: Means, n_rounds: int, sampling_probability: float = 1.0)
         If they fit with none.
     """
 
-    def fits(noise: float) -> bool:
-        return means.cover(Gaussian(noise, sampling_probability, n_rounds))
+    def is_covered(noise: float) -> bool:
+        return means.cover(times(event_of(noise), n_rounds))
 
-    high = _first(fits, 1.0)
+    high = _first(is_covered, 1.0)
     if high is None:
         raise BudgetError(
             f"no noise makes {n_rounds} rounds fit into what is left of epsilon="
             f"{means.epsilon:g} at delta={means.delta:g}; plan fewer rounds or a larger budget."
         )
     low = high / 2.0
-    while low > 1e-6 and fits(low):
+    while low > 1e-6 and is_covered(low):
         low, high = low / 2.0, low
     while high / low > 1.0 + _TOLERANCE:
         middle = sqrt(low * high)
-        low, high = (low, middle) if fits(middle) else (middle, high)
+        low, high = (low, middle) if is_covered(middle) else (middle, high)
     return high
 
 
