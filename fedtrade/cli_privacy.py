@@ -216,7 +216,8 @@ def audit(
 ) -> None:
     """Attack the record level of a run's settings: canaries, membership, gradient inversion.
 
-    OVERRIDES are those of `fedtrade simulate`, with privacy=record unless they say otherwise.
+    OVERRIDES are those of `fedtrade simulate`, with privacy=record and
+    privacy.record.epsilon=2 unless they say otherwise: larger claims can hardly be refuted.
     Writes audit.json and audit.html to `out`; exit status 1 if the claim is refuted, or if the
     audit would not notice a broken mechanism.
     """
@@ -225,7 +226,11 @@ def audit(
     from fedtrade.privacy.audit.report import print_audit, write_audit
 
     given = [*(overrides or []), *context.args]
-    level = [] if any(key.startswith("privacy=") for key in given) else ["privacy=record"]
+    level = (
+        []
+        if any(key.startswith("privacy=") for key in given)
+        else ["privacy=record", "privacy.record.epsilon=2"]
+    )
     passed = True
     for settings in runs_of([*level, *given]):
         found = attack(

@@ -17,7 +17,14 @@ from fedtrade.privacy.audit.audit import audit
 from fedtrade.privacy.audit.canaries import audit_training
 from fedtrade.privacy.audit.inversion import attack_gradients, features_from_gradient
 from fedtrade.privacy.audit.membership import attack_membership
-from fedtrade.privacy.audit.one_run import Guesses, best_bound, epsilon_lower_bound, guesses
+from fedtrade.privacy.audit.one_run import (
+    Guesses,
+    best_bound,
+    canaries_needed,
+    epsilon_lower_bound,
+    guesses,
+    reachable_bound,
+)
 from fedtrade.privacy.audit.report import print_audit, write_audit
 from fedtrade.privacy.dp_sgd import RecordNoise
 from fedtrade.privacy.settings import RecordLevel
@@ -91,6 +98,17 @@ def test_coins_prove_nothing() -> None:
     assert np.mean(np.array(proven) > 0.0) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
+def test_what_all_guesses_right_prove_is_the_most() -> None:
+    included = np.arange(500) % 2 == 0
+    assert best_bound(included.astype(float), included, 1e-5)[0] == reachable_bound(500, 1e-5)
+    assert reachable_bound(500, 1e-5) == pytest.approx(4.65, abs=0.01)
+    assert reachable_bound(10_000, 1e-5) == pytest.approx(6.59, abs=0.01)
+    assert reachable_bound(50_000, 1e-5) < reachable_bound(10_000, 1e-5)
+    assert canaries_needed(8.0, 1e-5) is None
+    assert canaries_needed(5.0, 1e-5) == 2_000
+    assert reachable_bound(2_000, 1e-5) > 5.0 > reachable_bound(500, 1e-5)
+
+
 def test_guesses_are_made_at_both_ends() -> None:
     scores = np.array([5.0, -3.0, 0.1, 4.0, -2.0, 0.0])
     included = np.array([True, False, True, False, False, True])
@@ -138,6 +156,13 @@ def test_a_sound_training_is_not_refuted(
     noise = RecordNoise.of(level, training.n_steps)
     assert proven(training, noise) <= epsilon
     assert proven(training, noise, size=1000.0) <= epsilon
+
+
+def test_the_default_noise_is_sound_and_missed_when_it_is_gone(training: RecordTraining) -> None:
+    """Exact noise from the operating system's generator, as a run has it."""
+    noise = RecordNoise.of(RecordLevel(epsilon=2.0, unit="label"), training.n_steps)
+    assert noise.secure
+    assert proven(training, noise) <= 2.0 < proven(training, replace(noise, stddev=1e-5))
 
 
 def test_the_audit_sees_more_where_there_is_more_to_see(training: RecordTraining) -> None:
@@ -226,6 +251,7 @@ def test_a_whole_audit_is_written(
     print_audit(found)
     record = json.loads((tmp_path / "audit.json").read_text())
     assert record["passed"] is True
+    assert record["reachable"] == pytest.approx(reachable_bound(300, 1e-5))
     assert [bound["refuted"] for bound in record["bounds"]] == [False, True, True]
     html = (tmp_path / "audit.html").read_text()
     assert "<svg" in html
@@ -234,5 +260,23 @@ def test_a_whole_audit_is_written(
 
 
 def test_without_a_promise_there_is_nothing_to_audit(tiny: Make) -> None:
-    with pytest.raises(ConfigurationError, match=r"privacy\.record is not set"):
+    with pytest.raises(ConfigurationError, match=r"privacy\.record is not set: add privacy=record"):
         audit(tiny())
+    with pytest.raises(ConfigurationError, match=r"noise on sums .* has no audit"):
+        audit(tiny("privacy=participant"))
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "remedy"),
+    [(8.0, "No number of canaries reaches it"), (5.0, "--canaries 2000")],
+)
+def test_a_claim_out_of_reach_is_refused_before_anything_is_trained(
+    tiny: Make, epsilon: float, remedy: str
+) -> None:
+    steps: list[str] = []
+    settings = tiny("privacy=record", f"privacy.record.epsilon={epsilon}")
+    with pytest.raises(ConfigurationError, match=r"at most epsilon 4\.65 .*") as refusal:
+        audit(settings, on_step=steps.append)
+    assert remedy in str(refusal.value)
+    assert "privacy.record.epsilon=2" in str(refusal.value)
+    assert not steps

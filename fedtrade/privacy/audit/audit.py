@@ -16,7 +16,7 @@ from fedtrade.holdings import Holdings, build_task
 from fedtrade.privacy.audit.canaries import audit_training
 from fedtrade.privacy.audit.inversion import Inversion, attack_gradients
 from fedtrade.privacy.audit.membership import Membership, attack_membership
-from fedtrade.privacy.audit.one_run import Guesses, best_bound
+from fedtrade.privacy.audit.one_run import Guesses, best_bound, canaries_needed, reachable_bound
 from fedtrade.privacy.dp_sgd import RecordNoise
 from fedtrade.settings import Settings
 from fedtrade.tasks.record_training import RecordTraining, TrainsOnRecords
@@ -61,6 +61,8 @@ class Audit(NamedTuple):
     task : str
     delta, confidence : float
         Of each bound.
+    reachable : float
+        The bound if every guess were right: no claim above it could be refuted.
     own : Bound
         Of the training as it is.
     controls : sequence of Bound
@@ -74,6 +76,7 @@ class Audit(NamedTuple):
     task: str
     delta: float
     confidence: float
+    reachable: float
     own: Bound
     controls: Sequence[Bound]
     private: Membership
@@ -115,14 +118,18 @@ def audit(
     Raises
     ------
     ConfigurationError
-        If `privacy.record` is not set, or the task cannot be trained with it.
+        If `privacy.record` is not set, the task cannot be trained with it, or so many canaries
+        cannot refute the claim whatever is guessed.
     FedtradeError
         As the run would.
     """
     level = settings.privacy.record
     if level is None:
         raise ConfigurationError(
-            "privacy.record is not set, and there is no promise to audit: add privacy=record."
+            "the audit attacks the record level, and privacy.record is not set: add privacy=record."
+            if settings.privacy.participant is None
+            else "the audit attacks the record level only, and privacy.record is not set: noise "
+            "on sums (privacy.participant) has no audit; take privacy=both for the record level."
         )
     for name, value, least in (
         ("n_canaries", n_canaries, 20),
@@ -133,6 +140,11 @@ def audit(
             raise ConfigurationError(f"{name}={value} is too few; use {least} or more.")
     if not 0.0 < confidence < 1.0:
         raise ConfigurationError(f"confidence={confidence} must lie between 0 and 1.")
+    reachable = reachable_bound(n_canaries, level.delta, confidence)
+    if reachable <= level.epsilon:
+        raise ConfigurationError(
+            _out_of_reach(level.epsilon, level.delta, confidence, n_canaries, reachable)
+        )
     task = build_task(settings)
     if not isinstance(task, TrainsOnRecords):
         raise ConfigurationError(
@@ -169,11 +181,35 @@ def audit(
         task=task.name,
         delta=level.delta,
         confidence=confidence,
+        reachable=reachable,
         own=own,
         controls=controls,
         private=members["with privacy"],
         exact=members["without"],
         inversions=inversions,
+    )
+
+
+def _out_of_reach(
+    epsilon: float, delta: float, confidence: float, n_canaries: int, reachable: float
+) -> str:
+    """Why a claim cannot be refuted, and what can be audited instead."""
+    needed = canaries_needed(epsilon, delta, confidence)
+    more = (
+        "No number of canaries reaches it"
+        if needed is None or needed <= n_canaries
+        else f"{needed:,} canaries (--canaries {needed}) reach it"
+    )
+    smaller = f"{0.5 * reachable:.1g}"
+    less = (
+        f"audit the same mechanism at privacy.record.epsilon={smaller}"
+        if reachable > 0.0
+        else "use more canaries, or less confidence"
+    )
+    return (
+        f"{n_canaries:,} canaries prove at most epsilon {reachable:.2f} at delta {delta:g} with "
+        f"{confidence:.0%} confidence, all guesses right, and epsilon {epsilon:g} is claimed: such "
+        f"an audit could refute nothing. {more}; or {less}."
     )
 
 

@@ -7,13 +7,28 @@ holds with the confidence given whatever the data, the training and the way of g
 https://arxiv.org/abs/2305.08846, theorem 5.2 and its proposition for deltas.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-__all__ = ["Guesses", "best_bound", "epsilon_lower_bound", "guesses"]
+__all__ = [
+    "Guesses",
+    "best_bound",
+    "canaries_needed",
+    "epsilon_lower_bound",
+    "guesses",
+    "reachable_bound",
+]
+
+TRIES = (0.05, 0.1, 0.2, 0.4, 1.0)
+"""Shares of the canaries to guess at, chosen before any score is seen."""
+MARGIN = 1.1
+"""How much further than the claim a bound should be able to reach, as some guesses go wrong."""
+NUMBERS_OF_CANARIES = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+"""To choose from."""
 
 _MOST_EPSILON = 64.0
 
@@ -77,17 +92,37 @@ def best_bound(
     included: NDArray[np.bool_],
     delta: float,
     confidence: float = 0.95,
-    tries: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 1.0),
 ) -> tuple[float, Guesses]:
-    """The best bound over several numbers of guesses, corrected for their number (Bonferroni).
+    """The best bound over several numbers of guesses, corrected for their number (Bonferroni)."""
+    return _best(
+        [guesses(scores, included, round(share * len(scores))) for share in TRIES],
+        delta,
+        confidence,
+    )
 
-    Parameters
-    ----------
-    tries : tuple of float
-        Shares of the canaries to guess at, chosen before the scores are seen.
+
+def reachable_bound(n_canaries: int, delta: float, confidence: float = 0.95) -> float:
+    """What `best_bound` proves if every guess is right: no claim above it can be refuted."""
+    all_right = []
+    for share in TRIES:
+        n = 2 * (round(share * n_canaries) // 2)
+        all_right.append(Guesses(n_canaries, n, n))
+    return _best(all_right, delta, confidence)[0]
+
+
+def canaries_needed(epsilon: float, delta: float, confidence: float = 0.95) -> int | None:
+    """So many with which a claim of `epsilon` can be refuted with room to spare; None if none do.
+
+    More canaries do not reach ever further: the term of delta grows with their number.
     """
-    each = 1.0 - (1.0 - confidence) / len(tries)
-    found = [guesses(scores, included, round(share * len(scores))) for share in tries]
+    for n in NUMBERS_OF_CANARIES:
+        if reachable_bound(n, delta, confidence) > MARGIN * epsilon:
+            return n
+    return None
+
+
+def _best(found: Sequence[Guesses], delta: float, confidence: float) -> tuple[float, Guesses]:
+    each = 1.0 - (1.0 - confidence) / len(found)
     bounds = [epsilon_lower_bound(g, delta, each) for g in found]
     best = int(np.argmax(bounds))
     return bounds[best], found[best]

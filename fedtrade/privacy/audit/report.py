@@ -25,6 +25,7 @@ def to_record(found: Audit) -> dict[str, Any]:
         "task": found.task,
         "delta": found.delta,
         "confidence": found.confidence,
+        "reachable": found.reachable,
         "passed": found.passed,
         "bounds": [_bound(bound) for bound in (found.own, *found.controls)],
         "membership": {
@@ -88,8 +89,9 @@ def _verdict(found: Audit) -> str:
     missed = [control.training for control in found.controls if not control.is_refuted]
     if missed:
         return (
-            f"Nothing shown: the audit does not catch a training {' or '.join(missed)}; use more "
-            "canaries, or audit a smaller epsilon."
+            f"Nothing shown: the audit does not catch a training {' or '.join(missed)}, though "
+            f"right guesses alone would prove epsilon {found.reachable:.2f}; audit a smaller "
+            "epsilon."
         )
     return (
         f"The claim of epsilon {found.own.claimed:g} stands: with {share} confidence nothing above "
@@ -99,7 +101,7 @@ def _verdict(found: Audit) -> str:
 
 def _tables(found: Audit) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     yield (
-        "Canaries in one training",
+        f"Canaries in one training (all guesses right: epsilon {found.reachable:.2f})",
         ["training", "claimed epsilon", "proven epsilon", "guessed right", "claim"],
         [
             [
