@@ -10,9 +10,10 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, MessageType
 
 from fedtrade.errors import ReplayError
+from fedtrade.secure.subject import asked_subject
 from fedtrade.wire import CONFIG, ROUND_NUMBER, SUM, SUM_NAME
 
-__all__ = ["kind_of", "note_contribution"]
+__all__ = ["asked_of", "kind_of", "note_contribution"]
 
 STATE = "secure.contributed"
 EPISODE, DONE = "episode", "done"
@@ -22,6 +23,13 @@ DEFAULT_ACTION = ".default"
 def kind_of(message: Message) -> str:
     """The type of a message by its one name: Flower takes `train.default` for `train`."""
     return str(message.metadata.message_type).removesuffix(DEFAULT_ACTION)
+
+
+def asked_of(message: Message) -> bytes:
+    """What a message asks, as a hash; the same for all that are asked the same."""
+    content = message.content
+    values: dict[str, Any] = {**content.config_records, **content.metric_records}
+    return asked_subject(kind_of(message), content.array_records, values)
 
 
 def note_contribution(message: Message, context: Context) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
 
-from clients.contributed import kind_of, note_contribution
+from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import own_bytes, own_identity, read_round, read_run
 from clients.key_roster import check_key_roster
 from clients.party import Outgoing, Party, clip_of
@@ -32,6 +32,7 @@ from fedtrade.secure.encrypted.channels import (
 )
 from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.payload import SUM, training_values
+from fedtrade.secure.subject import subject_of
 from fedtrade.secure.wire import (
     CHUNKS,
     CIPHERTEXTS,
@@ -177,11 +178,11 @@ class EncryptedParty(Party):
     def _agreement(self) -> AgreementKey:
         return AgreementKey(own_bytes(self._context.state.get(PAD_KEY), PAD))
 
-    def _pad_key(self, kind: str, session: int) -> bytes:
+    def _pad_key(self, kind: str, session: int, subject: bytes) -> bytes:
         """Of the pad of one sum, which the server does not know."""
         run = own_bytes(self._context.state.get(RUN), RUN)
         theirs = own_bytes(self._key(), f"{kind}-{PAD}")
-        return PadKeys(self._agreement(), theirs, run, self._number, kind).of(session)
+        return PadKeys(self._agreement(), theirs, run, self._number, kind).of(session, subject)
 
     def _contribute(
         self,
@@ -214,7 +215,7 @@ class EncryptedParty(Party):
             session,
             self._number,
             words,
-            self._pad_key(kind, session),
+            self._pad_key(kind, session, subject_of(asked_of(message), layout)),
         )
         self._context.state[LAST] = ConfigRecord({SESSION: session})
         return Outgoing(

@@ -22,7 +22,10 @@ from fedtrade.secure.encrypted import (
     verify_pad_key,
 )
 from fedtrade.secure.encrypted.channels import TRAINING, channels, layout_of, noise_on
+from fedtrade.secure.layout import Layout
+from fedtrade.secure.subject import SUBJECT_BYTES, subject_of
 from fedtrade.secure.wire import (
+    BY_EXAMPLES,
     CHUNKS,
     DECRYPT,
     DIGEST,
@@ -31,6 +34,7 @@ from fedtrade.secure.wire import (
     IDENTITY,
     KEY,
     KIND,
+    LARGEST_SUM,
     N_MEMBERS,
     NUMBERS,
     PAD,
@@ -42,6 +46,7 @@ from fedtrade.secure.wire import (
     SESSION,
     SIGNATURE,
     SIZE,
+    SUBJECT,
     WORDS,
     pack_roster,
     unpack_pads,
@@ -159,10 +164,16 @@ class KeyHolderParty:
         holder, session = self._holder(scheme), wish.session
         try:
             self._check_session(session)
+            layout = self._layout(scheme, wish)
             words = holder.decrypt(
-                session, wish.size, wish.chunks, wish.contributors, kind=wish.kind
+                session,
+                layout.size,
+                wish.chunks,
+                wish.contributors,
+                kind=wish.kind,
+                subject=subject_of(wish.asked, layout),
             )
-            self._add_noise(words, scheme, wish.kind)
+            self._add_noise(words, layout, wish.kind)
             answer = Outgoing({WORDS: words}, records={DECRYPT: ConfigRecord({SESSION: session})})
         except FedtradeError as error:
             # Told, not raised: a turn that raises would leave the session unspent.
@@ -172,14 +183,34 @@ class KeyHolderParty:
             self._context.state[_state_name(scheme)] = ConfigRecord({**holder.state})
         return answer
 
-    def _add_noise(self, words: NDArray[np.int64], scheme: Scheme, kind: str) -> None:
+    def _layout(self, scheme: Scheme, wish: "_Wish") -> Layout:
+        """Of the words of a sum, as its members have it.
+
+        Raises
+        ------
+        ProtocolError
+            If no contribution has so many values.
+        """
+        if not 0 < wish.n_values <= LARGEST_SUM:
+            raise ProtocolError(f"no contribution has {wish.n_values} values.")
+        return layout_of(
+            self._settings,
+            scheme,
+            wish.kind,
+            wish.n_values,
+            by_examples=wish.by_examples,
+            noise=self._noise,
+        )
+
+    def _add_noise(self, words: NDArray[np.int64], layout: Layout, kind: str) -> None:
         """Add what protects participants to an opened sum, in place, before anybody sees it."""
         noise = noise_on(kind, self._noise)
         if noise is None:
             return
-        n_values = noise.n_values(words.size) if kind == TRAINING else words.size
-        layout = layout_of(self._settings, scheme, kind, n_values, noise=noise)
-        drawn = noise.update_noise(n_values) if kind == TRAINING else noise.sum_noise(n_values)
+        if kind == TRAINING:
+            drawn = noise.update_noise(noise.n_values(words.size))
+        else:
+            drawn = noise.sum_noise(words.size)
         add_noise(words, layout, drawn)
 
     def _check_session(self, session: int) -> None:
@@ -253,11 +284,13 @@ def _whole(record: ConfigRecord) -> int:
 
 
 class _Wish(NamedTuple):
-    """What the server wants opened."""
+    """What the server wants opened: `asked_subject`, and values of a contribution."""
 
     session: int
     kind: str
-    size: int
+    asked: bytes
+    n_values: int
+    by_examples: bool
     chunks: list[bytes]
     contributors: list[SignedDigest]
 
@@ -271,11 +304,15 @@ def _read_wish(asked: Mapping[str, Any]) -> _Wish:
         If an entry is missing or of another type or size.
     """
     session, kind, size, numbers = (asked.get(name) for name in (SESSION, KIND, SIZE, NUMBERS))
+    subject, by_examples = (asked.get(name) for name in (SUBJECT, BY_EXAMPLES))
     chunks, digests, signatures = (asked.get(name) for name in (CHUNKS, DIGEST, SIGNATURE))
     if (
         type(session) is not int
         or type(kind) is not str
         or type(size) is not int
+        or type(subject) is not bytes
+        or len(subject) != SUBJECT_BYTES
+        or type(by_examples) is not bool
         or not isinstance(numbers, list)
         or not isinstance(chunks, list)
         or not isinstance(digests, bytes)
@@ -294,4 +331,4 @@ def _read_wish(asked: Mapping[str, Any]) -> _Wish:
         )
         for i, number in enumerate(numbers)
     ]
-    return _Wish(session, kind, size, chunks, contributors)
+    return _Wish(session, kind, subject, size, by_examples, chunks, contributors)

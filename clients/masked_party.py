@@ -7,7 +7,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
-from clients.contributed import kind_of, note_contribution
+from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import (
     check_roster,
     own_bytes,
@@ -23,6 +23,7 @@ from fedtrade.secure import MaskedAggregation
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.masked import MaskedClient
 from fedtrade.secure.payload import SUM, sum_layout, training_layout, training_values
+from fedtrade.secure.subject import subject_of
 from fedtrade.secure.wire import (
     CHECK,
     GREETING,
@@ -194,7 +195,8 @@ class MaskedParty(Party):
                 f"sum {session} is opened by groups, which is for updates alone: this participant "
                 "gives its part of a federated sum to a sum of all."
             )
-        masked = client.upload(session, fields, words)
+        subject = subject_of(asked_of(message), layout)
+        masked = client.upload(session, fields, words, subject)
         self._keep(client)
         reply = ConfigRecord({SESSION: session, SHAPE: [int(n) for n in shape]})
         return Outgoing({WORDS: masked}, records={ROUND: reply, **self.answer(message).records})

@@ -26,6 +26,7 @@ __all__ = [
     "KEY",
     "KEY_BYTES",
     "KIND",
+    "LARGEST_SUM",
     "NUMBERS",
     "N_MEMBERS",
     "OPEN",
@@ -45,6 +46,7 @@ __all__ = [
     "SHARE",
     "SIGNATURE",
     "SIZE",
+    "SUBJECT",
     "UNMASK",
     "UPLOAD",
     "VERSION",
@@ -91,6 +93,10 @@ N_MEMBERS = "n-members"
 BY_EXAMPLES = "by-examples"
 SHAPE = "shape"
 WORDS = "words"
+SUBJECT = "subject"
+
+LARGEST_SUM = 1 << 24
+"""Values of a contribution: no task has more, and a length is a stranger's claim."""
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64

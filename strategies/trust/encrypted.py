@@ -62,6 +62,7 @@ from fedtrade.secure.wire import (
     SESSION,
     SIGNATURE,
     SIZE,
+    SUBJECT,
     WORDS,
     pack_pads,
     pack_roster,
@@ -79,6 +80,7 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
+    asked_of,
     read_identity,
     read_round,
 )
@@ -154,6 +156,7 @@ class EncryptedSums(PrivateSums):
         self._keys: dict[str, bytes] = {}
         self._session = -1
         self._kind = TRAINING
+        self._n_values, self._by_examples = 0, False
         self._growing: dict[tuple[tuple[int, ...], tuple[str, ...]], CiphertextSum] = {}
 
     # --- joining --------------------------------------------------------------------------------
@@ -244,6 +247,8 @@ class EncryptedSums(PrivateSums):
         """One message a member."""
         self._end_sums()
         self._session += 1
+        self._asked = asked_of(asked.message_type, content)
+        self._by_examples = asked.by_examples
         round_: dict[str, Any] = {
             SESSION: self._session,
             N_MEMBERS: self._n_members,
@@ -286,7 +291,7 @@ class EncryptedSums(PrivateSums):
 
     def layout(self, n_values: int, asked: Asked) -> Layout:
         """Of the ring of the scheme that adds this kind of vector."""
-        self._kind = self._kind_of(asked)
+        self._kind, self._n_values = self._kind_of(asked), n_values
         return layout_of(
             self._settings,
             self._schemes[self._kind],
@@ -406,7 +411,9 @@ class EncryptedSums(PrivateSums):
         fields: dict[str, Any] = {
             SESSION: self._session,
             KIND: self._kind,
-            SIZE: layout.size,
+            SUBJECT: self._asked,
+            SIZE: self._n_values,
+            BY_EXAMPLES: self._by_examples,
             CHUNKS: list(closed.chunks),
             NUMBERS: [each.number for each in ordered],
             DIGEST: b"".join(each.digest for each in ordered),

@@ -23,6 +23,7 @@ from fedtrade.secure.masked.cohort import sum_parameters
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.payload import sum_layout, training_layout
 from fedtrade.secure.statement import PrivacyStatement, masked_statement
+from fedtrade.secure.subject import subject_of
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
     CHECK,
@@ -53,6 +54,7 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
+    asked_of,
     lost,
     read_identity,
     read_round,
@@ -208,6 +210,7 @@ class MaskedSums(PrivateSums):
     def ask(self, content: RecordDict, asked: Asked) -> list[Message]:
         """Ask members for masked words, and everybody for the keys of the next sum."""
         session, self._problem = self._session, ""
+        self._asked = asked_of(asked.message_type, content)
         self._is_training = asked.is_training
         members = self._members(asked)
         round_: dict[str, Any] = {
@@ -283,7 +286,8 @@ class MaskedSums(PrivateSums):
         """Add the words, let the committee sign who is left, and take the masks off."""
         session, refusals = self._session, []
         if not self._problem:
-            self._server.expect_words(session, layout.size, layout.dtype)
+            subject = subject_of(self._asked, layout)
+            self._server.expect_words(session, layout.size, layout.dtype, subject)
         for node, upload in sorted(uploads.items()):
             try:
                 self._server.uploaded(session, self._numbers[node], upload.parts)

@@ -20,10 +20,12 @@ from fedtrade.secure.agreement import NAME_BYTES, agreed_run, agreed_settings
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import SUM as SUM_SEGMENT
 from fedtrade.secure.payload import TrainingMean, training_mean
+from fedtrade.secure.subject import NO_SUBJECT, asked_subject
 from fedtrade.secure.wire import (
     GREETING,
     IDENTITY,
     KEY_BYTES,
+    LARGEST_SUM,
     PROTOCOL_VERSION,
     ROUND,
     RUN,
@@ -58,8 +60,6 @@ MOST_DIMENSIONS = 8
 MOST_TRIES = 3
 SLACK = 0.01
 """Of the bounds of means, for the noise of approximate sums."""
-LARGEST_SUM = 1 << 24
-"""Entries of a federated sum: no task has more, and a length is a stranger's claim."""
 
 
 class Upload(NamedTuple):
@@ -167,6 +167,7 @@ class PrivateSums(ABC):
         told = agreed_settings(settings, agreed)
         begins = ConfigRecord({RUN: name, VERSION: PROTOCOL_VERSION, SETTINGS: told})
         self._greeting = {GREETING: begins}
+        self._asked = NO_SUBJECT
 
     def greeting(self) -> Mapping[str, ConfigRecord]:
         """What begins a run: its name, the version, and settings that all parties must have."""
@@ -422,6 +423,12 @@ def _training(request: TrainingRequest) -> Asked:
         request.by_examples,
         request.n_values,
     )
+
+
+def asked_of(message_type: str, content: RecordDict) -> bytes:
+    """What members are asked, as a hash; each of them makes the same of its message."""
+    values: dict[str, Any] = {**content.config_records, **content.metric_records}
+    return asked_subject(message_type, content.array_records, values)
 
 
 def noisy_row(

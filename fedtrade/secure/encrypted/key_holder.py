@@ -69,6 +69,7 @@ from fedtrade.secure.encrypted.scheme import KeyPair, OpenedSum, Scheme, max_wei
 from fedtrade.secure.encrypted.spares import Spares
 from fedtrade.secure.masked.keys import AgreementKey, IdentityKey
 from fedtrade.secure.settings import EncryptedAggregation
+from fedtrade.secure.subject import NO_SUBJECT
 
 __all__ = ["MOST_OPENED", "KeyHolder"]
 
@@ -175,6 +176,7 @@ class KeyHolder:
         weights: Sequence[int] | None = None,
         *,
         kind: str = TRAINING,
+        subject: bytes = NO_SUBJECT,
     ) -> NDArray[np.int64]:
         """The sum of a session, of shape (size,), in elements of the layout's ring.
 
@@ -192,6 +194,8 @@ class KeyHolder:
             Each one's; None if the scheme has none.
         kind : str
             Of sums, as in the contributors' `PadKeys`.
+        subject : 32 bytes
+            What is added up, as in those. A server that names another one gets nonsense.
 
         Raises
         ------
@@ -217,7 +221,8 @@ class KeyHolder:
         self._next_session = session + 1
         self._n_opened += len(chunks)
         numbers = [signed.number for signed in contributors]
-        pads = self._pads(session, kind, dict(zip(numbers, weighed, strict=True)), len(chunks))
+        weights_of = dict(zip(numbers, weighed, strict=True))
+        pads = self._pads(session, kind, subject, weights_of, len(chunks))
         opened = self._open(size, chunks, pads)
         self._check_opened(opened, len(numbers), sum(weighed))
         return self._flood(opened.values, len(numbers))
@@ -268,11 +273,12 @@ class KeyHolder:
             )
 
     def _pads(
-        self, session: int, kind: str, weights: Mapping[int, int], n_chunks: int
+        self, session: int, kind: str, subject: bytes, weights: Mapping[int, int], n_chunks: int
     ) -> list[bytes]:
         """The pads that are on the sum of contributions with these weights by number."""
         keys = (
-            (self._pad_keys(number, kind).of(session), weight) for number, weight in weights.items()
+            (self._pad_keys(number, kind).of(session, subject), weight)
+            for number, weight in weights.items()
         )
         return self._scheme.pads(self.public).total(keys, n_chunks)
 

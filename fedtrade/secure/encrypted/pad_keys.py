@@ -18,6 +18,7 @@ from fedtrade.secure.masked.keys import (
     derive,
     verify,
 )
+from fedtrade.secure.subject import NO_SUBJECT
 
 __all__ = ["PadKeys", "SignedPadKey", "check_pad_public", "sign_pad_key", "verify_pad_key"]
 
@@ -66,9 +67,15 @@ class PadKeys:
         name = hashlib.sha256(kind.encode()).digest()
         self._purpose = b"".join((PAD, _checked(run), name, pair, number.to_bytes(4, "little")))
 
-    def of(self, session: int) -> bytes:
-        """The 32 bytes of one sum's pad, which serve once."""
-        return derive(self._secret, self._purpose + session.to_bytes(8, "little"))
+    def of(self, session: int, subject: bytes = NO_SUBJECT) -> bytes:
+        """The 32 bytes of one sum's pad, which serve once.
+
+        Parameters
+        ----------
+        subject : 32 bytes
+            What is added up, see `fedtrade.secure.subject`.
+        """
+        return derive(self._secret, self._purpose + session.to_bytes(8, "little") + subject)
 
 
 def sign_pad_key(identity: IdentityKey, run: bytes, number: int, public: bytes) -> SignedPadKey:

@@ -71,6 +71,7 @@ from fedtrade.secure.masked.statements import (
     survivors_statement,
 )
 from fedtrade.secure.settings import MaskedAggregation
+from fedtrade.secure.subject import NO_SUBJECT
 
 __all__ = ["MaskedClient"]
 
@@ -276,13 +277,21 @@ class MaskedClient:
             "commitment": self_seed_commitment(self._run, session, self._number, self_seed),
         }
 
-    def upload(self, session: int, fields: Fields, words: NDArray[Any]) -> NDArray[Any]:
+    def upload(
+        self,
+        session: int,
+        fields: Fields,
+        words: NDArray[Any],
+        subject: bytes = NO_SUBJECT,
+    ) -> NDArray[Any]:
         """Words plus the masks shared with the neighbours, plus the own mask.
 
         Parameters
         ----------
         words : uint32 or uint64 of shape (size,)
             As the layout encodes them; they stay as they are.
+        subject : 32 bytes
+            What they are; words of another subject add up to nothing with them.
 
         Raises
         ------
@@ -315,17 +324,19 @@ class MaskedClient:
                 f"left, and its secrets need {cohort.parameters.threshold}."
             )
         own = AgreementKey(memory.mask_secret)
-        keys = [(self_key(memory.self_seed, self._run, session, self._number), True)]
+        own_key = self_key(memory.self_seed, self._run, session, self._number, subject)
+        keys = [(own_key, True)]
         for place in np.flatnonzero(sharing).tolist():
             number = int(neighbours[place])
             public = memory.mask_keys[KEY_BYTES * place : KEY_BYTES * (place + 1)]
             secret = own.agree(public, owner=number)
-            key = pair_key(secret, self._run, session, self._number, number)
+            key = pair_key(secret, self._run, session, self._number, number, subject)
             keys.append((key, self._number < number))
         masked = words.copy()
         add_masks(masked, keys)
         memory.participants = self._roster.to_bits(participants)
         memory.mask_secret = memory.self_seed = memory.mask_keys = b""
+        memory.subject = subject
         memory.stage = UPLOADED
         return masked
 
@@ -344,7 +355,7 @@ class MaskedClient:
         if self._number not in cohort.committee:
             raise ProtocolError(f"member {self._number} is not in the committee of sum {session}.")
         survivors = self._survivors(memory, cohort, fields)
-        digest = survivors_digest(self._run, session, memory.seed, cohort.index, survivors)
+        digest = self._survivors_digest(session, memory, cohort, survivors)
         statement = survivors_statement(self._run, session, self._number, digest)
         memory.signed = digest
         return {"signature": self._identity.sign(statement)}
@@ -456,6 +467,13 @@ class MaskedClient:
             )
         return survivors
 
+    def _survivors_digest(
+        self, session: int, memory: ClientSession, cohort: Cohort, survivors: NDArray[np.int64]
+    ) -> bytes:
+        return survivors_digest(
+            self._run, session, memory.seed, cohort.index, survivors, memory.subject
+        )
+
     def _check_quorum(
         self,
         session: int,
@@ -464,7 +482,7 @@ class MaskedClient:
         survivors: NDArray[np.int64],
         fields: Fields,
     ) -> None:
-        digest = survivors_digest(self._run, session, memory.seed, cohort.index, survivors)
+        digest = self._survivors_digest(session, memory, cohort, survivors)
         if memory.signed not in (b"", digest):
             raise SignatureError(
                 f"the survivors of sum {session} are not those that member {self._number} signed."

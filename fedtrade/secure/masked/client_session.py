@@ -37,6 +37,8 @@ class ClientSession:
         Of the own mask.
     mask_keys, channel_keys : 32 bytes for each neighbour
         Public keys of the masks, and keys of the channels.
+    subject : 32 bytes
+        Of what the words are that were masked.
     signed : 32 bytes
         Digest of the survivors, if this member signed any.
     """
@@ -53,6 +55,7 @@ class ClientSession:
     self_seed: bytes = b""
     mask_keys: bytes = b""
     channel_keys: bytes = b""
+    subject: bytes = b""
     signed: bytes = b""
 
     def expect(self, stage: str, wanted: str, session: int) -> None:

@@ -18,15 +18,17 @@ BLOCK_BYTES: Final = 16
 FIRST_COUNTER: Final = bytes(BLOCK_BYTES)
 
 
-def pair_key(secret: bytes, run: bytes, session: int, first: int, second: int) -> bytes:
+def pair_key(
+    secret: bytes, run: bytes, session: int, first: int, second: int, subject: bytes
+) -> bytes:
     """The key of two members' common mask from what they agreed on; their order is no matter."""
     pair = sorted((first, second))
-    return derive(secret, context("pair mask", run, session, *pair))
+    return derive(secret, context("pair mask", run, session, *pair) + subject)
 
 
-def self_key(seed: bytes, run: bytes, session: int, number: int) -> bytes:
+def self_key(seed: bytes, run: bytes, session: int, number: int, subject: bytes) -> bytes:
     """The key of a member's own mask from its seed of 32 bytes."""
-    return derive(seed, context("self mask", run, session, number))
+    return derive(seed, context("self mask", run, session, number) + subject)
 
 
 def key_stream(key: bytes, size: int, counter: bytes = FIRST_COUNTER) -> bytes:

@@ -54,6 +54,7 @@ from fedtrade.secure.masked.statements import (
 )
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.settings import MaskedAggregation
+from fedtrade.secure.subject import NO_SUBJECT
 
 __all__ = ["MaskedServer"]
 
@@ -97,7 +98,7 @@ class MaskedServer:
     Parameters
     ----------
     settings : MaskedAggregation
-    run : 16 bytes
+    run : 32 bytes
         Drawn at random for the run.
     identities : mapping of int to bytes
         Public identity keys of all participants.
@@ -285,9 +286,18 @@ class MaskedServer:
 
     # --- uploads --------------------------------------------------------------------------------
 
-    def expect_words(self, session: int, size: int, dtype: np.dtype[Any] | type[Any]) -> None:
-        """Say which words are wanted; without that those of the first member decide."""
-        self._session(session).words = (size, np.dtype(dtype))
+    def expect_words(
+        self,
+        session: int,
+        size: int,
+        dtype: np.dtype[Any] | type[Any],
+        subject: bytes = NO_SUBJECT,
+    ) -> None:
+        """Say which words are wanted, and of what; without that the first member's decide."""
+        found = self._session(session)
+        found.words = (size, np.dtype(dtype))
+        for cohort in found.cohorts:
+            cohort.subject = subject
 
     def uploaded(self, session: int, number: int, words: NDArray[Any]) -> None:
         """Add a member's masked words to the total of its cohort.
@@ -372,7 +382,9 @@ class MaskedServer:
         check_names(fields, "signature")
         signature = read_bytes(fields, "signature", SIGNATURE_BYTES)
         survivors = np.sort(cohort.cohort.ring[cohort.survivors])
-        digest = survivors_digest(self._run, session, found.seed, cohort.cohort.index, survivors)
+        digest = survivors_digest(
+            self._run, session, found.seed, cohort.cohort.index, survivors, cohort.subject
+        )
         statement = survivors_statement(self._run, session, number, digest)
         verify(self._roster[number], signature, statement, signer=number)
         cohort.signatures[number] = signature

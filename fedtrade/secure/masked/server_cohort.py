@@ -12,6 +12,7 @@ from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.masked.masks import add_masks, pair_key, self_key
 from fedtrade.secure.masked.shamir import SHARE_BYTES, decode, reconstruct, unpack
 from fedtrade.secure.masked.statements import CIPHERTEXT_BYTES, self_seed_commitment
+from fedtrade.secure.subject import NO_SUBJECT
 
 __all__ = ["CohortFailure", "CohortSum", "ServerCohort"]
 
@@ -67,7 +68,7 @@ class ServerCohort:
     Attributes
     ----------
     cohort : Cohort
-    run : 16 bytes
+    run : 32 bytes
     session : int
     mask_keys : (n, 32) bytes
         Public keys of the members' masks.
@@ -80,6 +81,8 @@ class ServerCohort:
     participants, survivors, answered : bool of shape (n,)
         By place: who dealt, whose words are in the total, who gave shares.
     total : uint32 or uint64 of shape (size,), or None before the first words
+    subject : 32 bytes
+        Of what the words are.
     """
 
     cohort: Cohort
@@ -90,6 +93,7 @@ class ServerCohort:
     commitments: dict[int, bytes] = field(default_factory=dict)
     total: NDArray[Any] | None = None
     signatures: dict[int, bytes] = field(default_factory=dict)
+    subject: bytes = NO_SUBJECT
 
     def __post_init__(self) -> None:
         n, k = self.cohort.table.shape
@@ -242,14 +246,14 @@ class ServerCohort:
         """Keys of the masks that a secret takes off, each with whether it is added for that."""
         number = int(self.cohort.ring[place])
         if self.survivors[place]:
-            return [(self_key(secret, self.run, self.session, number), False)]
+            return [(self_key(secret, self.run, self.session, number, self.subject), False)]
         key = AgreementKey(secret)
         found = []
         for other in self.cohort.table[place].tolist():
             if self.survivors[other]:
                 owner = int(self.cohort.ring[other])
                 common = key.agree(self.mask_keys[other].tobytes(), owner=owner)
-                mask = pair_key(common, self.run, self.session, number, owner)
+                mask = pair_key(common, self.run, self.session, number, owner, self.subject)
                 # The survivor added it if its number is the smaller one.
                 found.append((mask, number < owner))
         return found

@@ -51,11 +51,16 @@ def advert_statement(
 
 
 def survivors_digest(
-    run: bytes, session: int, seed: bytes, cohort: int, survivors: NDArray[np.int64]
+    run: bytes,
+    session: int,
+    seed: bytes,
+    cohort: int,
+    survivors: NDArray[np.int64],
+    subject: bytes,
 ) -> bytes:
     """32 bytes for the members of a cohort whose words are in its total, ascending."""
     prefix = context("survivors", run, session, cohort)
-    return hashlib.sha256(prefix + seed + pack_numbers(survivors)).digest()
+    return hashlib.sha256(prefix + seed + subject + pack_numbers(survivors)).digest()
 
 
 def survivors_statement(run: bytes, session: int, number: int, digest: bytes) -> bytes:

@@ -16,6 +16,7 @@ from fedtrade.secure.encrypted import Contribution, Spares
 from fedtrade.secure.encrypted.channels import SUMS
 from fedtrade.secure.encrypted.ckks import DEGREE, UNIT
 from fedtrade.secure.encrypted.paillier import Paillier
+from fedtrade.secure.subject import NO_SUBJECT
 from tests.secure.encrypted.parties import SCHEMES, Consortium
 from tests.secure.encrypted.parties import consortium as new_consortium
 
@@ -217,7 +218,7 @@ def test_a_forgery_is_uniform_once_the_named_pads_are_off(
     members = consortium(name, weighted, size=size)
     members.values[:] = 7
     chunks = forge(members, members.contributions(1))
-    pads = members.holder._pads(1, "training", dict.fromkeys(range(5), 1), len(chunks))
+    pads = members.holder._pads(1, "training", NO_SUBJECT, dict.fromkeys(range(5), 1), len(chunks))
     found = _decrypted(members, chunks, size, pads)
     assert _is_uniform(found.values, members.scheme.modulus, 64 if name == "bfv" else 8)
     honest = _decrypted(members, members.total(members.contributions(1), FIVE), size, pads)
@@ -235,7 +236,7 @@ def test_ciphertexts_of_ckks_are_uniform_under_their_pads(is_forged: bool) -> No
     (chunk,) = _doubled(members, made) if is_forged else members.total(made, FIVE)
     vector = scheme.load(context, chunk)
     if is_forged:
-        (pad,) = members.holder._pads(1, "training", dict.fromkeys(range(5), 1), 1)
+        (pad,) = members.holder._pads(1, "training", NO_SUBJECT, dict.fromkeys(range(5), 1), 1)
         vector.sub_(scheme.pad_vector(context, pad))
     ciphertext, key = vector.ciphertext()[0], context.secret_key().data.data()
     prime = scheme.primes[0]

@@ -31,7 +31,7 @@ KNOWN_SECOND = [
     [2279494551091461484, 1957755873295486575, 840461891306519842, 2218112490354198184],
 ]
 KNOWN_WIDE = "1ea22bf303cc84f5eb2aac223d66ca314d9e4ae2a57a318e0b6fd1c0937c351d"
-KNOWN_KEY = "480b07e919f6915e1187402aa0b1933a34d2c7b075a742d3810e98ffd694d16d"
+KNOWN_KEY = "0446866f67bcac71af804e240ec075528163f23b983b3ceb4aaf26161a5c26cb"
 
 
 def _stream(key: bytes, row: int, size: int) -> bytes:
@@ -62,7 +62,7 @@ def test_known_answers() -> None:
 
 
 def test_the_key_of_a_pad_is_known() -> None:
-    """X25519 of two fixed keys, and HKDF by run, kind, both keys, member and session."""
+    """X25519 of two fixed keys, and HKDF by run, kind, both keys, member, session and subject."""
     one, other = AgreementKey(bytes(range(32))), AgreementKey(bytes(range(1, 33)))
     found = PadKeys(one, other.public_bytes, RUN, 3, "training").of(5)
     assert found.hex() == KNOWN_KEY
@@ -157,12 +157,13 @@ def test_both_sides_have_the_same_keys_and_no_two_sums_have() -> None:
     assert ours.of(5) == theirs.of(5)
     different = [
         ours.of(4),
+        ours.of(5, b"s" * 32),
         PadKeys(one, other.public_bytes, RUN, 3, "sums").of(5),
         PadKeys(one, other.public_bytes, RUN, 4, "training").of(5),
         PadKeys(one, other.public_bytes, RUN[::-1], 3, "training").of(5),
         PadKeys(one, third.public_bytes, RUN, 3, "training").of(5),
     ]
-    assert len({ours.of(5), *different}) == 6
+    assert len({ours.of(5), *different}) == 7
 
 
 def test_pad_keys_are_signed_for_a_run_by_their_member() -> None:

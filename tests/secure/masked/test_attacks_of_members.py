@@ -25,6 +25,7 @@ from fedtrade.secure.masked.statements import (
     survivors_digest,
     survivors_statement,
 )
+from fedtrade.secure.subject import NO_SUBJECT
 from tests.secure.masked.driver import KEYS, RUN, STAGES, Play, settings, total, words
 
 N = 12
@@ -356,7 +357,7 @@ def test_only_survivors_of_the_committee_sign() -> None:
     play.server.close_uploads(0)
     cohort = play.server._session(0).cohorts[0].cohort
     left = np.array([n for n in range(N) if n != 4], dtype=np.int64)
-    digest = survivors_digest(RUN, 0, play.server._session(0).seed, cohort.index, left)
+    digest = survivors_digest(RUN, 0, play.server._session(0).seed, cohort.index, left, NO_SUBJECT)
     for number, is_taken in ((4, False), (5, True)):
         fields = {"signature": KEYS[number].sign(survivors_statement(RUN, 0, number, digest))}
         if is_taken:

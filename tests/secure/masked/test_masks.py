@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.masked.masks import add_masks, key_stream, pair_key, self_key
+from fedtrade.secure.subject import NO_SUBJECT
 
 RUN = bytes(range(32))
 KEY = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
@@ -53,15 +54,17 @@ def test_what_is_added_can_be_taken_off(dtype: type, size: int, value: int) -> N
 def test_the_keys_of_a_pair_are_the_same_on_both_sides_and_nowhere_else() -> None:
     one, other = AgreementKey(), AgreementKey()
     secret = one.agree(other.public_bytes, owner=2)
-    key = pair_key(secret, RUN, 0, 1, 2)
-    assert key == pair_key(other.agree(one.public_bytes, owner=1), RUN, 0, 2, 1)
+    key = pair_key(secret, RUN, 0, 1, 2, NO_SUBJECT)
+    assert key == pair_key(other.agree(one.public_bytes, owner=1), RUN, 0, 2, 1, NO_SUBJECT)
     others = [
-        pair_key(secret, RUN, 1, 1, 2),
-        pair_key(secret, RUN[::-1], 0, 1, 2),
-        pair_key(secret, RUN, 0, 1, 3),
-        self_key(secret, RUN, 0, 1),
-        self_key(secret, RUN, 0, 2),
-        self_key(secret, RUN, 1, 1),
+        pair_key(secret, RUN, 1, 1, 2, NO_SUBJECT),
+        pair_key(secret, RUN[::-1], 0, 1, 2, NO_SUBJECT),
+        pair_key(secret, RUN, 0, 1, 3, NO_SUBJECT),
+        self_key(secret, RUN, 0, 1, NO_SUBJECT),
+        self_key(secret, RUN, 0, 2, NO_SUBJECT),
+        self_key(secret, RUN, 1, 1, NO_SUBJECT),
+        pair_key(secret, RUN, 0, 1, 2, b"s" * 32),
+        self_key(secret, RUN, 0, 1, b"s" * 32),
     ]
-    assert len({key, *others}) == 7
+    assert len({key, *others}) == 9
     assert {len(each) for each in others} == {32}

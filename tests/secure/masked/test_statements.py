@@ -18,7 +18,7 @@ ONE, TWO = np.array([1, 2], dtype=np.int64), np.array([1, 3], dtype=np.int64)
 CASES = {
     pledge_statement: ((RUN, OTHER_RUN), (0, 1), (5, 6), (A, B)),
     advert_statement: ((RUN, OTHER_RUN), (0, 1), (5, 6), (A, B), (A[:16], B[:16]), (A + A, A + B)),
-    survivors_digest: ((RUN, OTHER_RUN), (0, 1), (A, B), (0, 1), (ONE, TWO)),
+    survivors_digest: ((RUN, OTHER_RUN), (0, 1), (A, B), (0, 1), (ONE, TWO), (A, B)),
     survivors_statement: ((RUN, OTHER_RUN), (0, 1), (5, 6), (A, B)),
     self_seed_commitment: ((RUN, OTHER_RUN), (0, 1), (5, 6), (A, B)),
 }

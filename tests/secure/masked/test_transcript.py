@@ -8,6 +8,7 @@ from fedtrade.errors import SignatureError
 from fedtrade.secure.masked import CohortSum
 from fedtrade.secure.masked.keys import KEY_BYTES, AgreementKey
 from fedtrade.secure.masked.masks import add_masks, pair_key, self_key
+from fedtrade.secure.subject import NO_SUBJECT
 from tests.secure.masked.driver import RUN, Play, settings, words
 
 SIZE = 60_000
@@ -85,7 +86,7 @@ def test_all_but_one_neighbour_do_not_unmask() -> None:
     self_seed = memory.self_seed
     play.stage("upload", vectors=vectors)
     seen = play.sent[0, "upload", 0].copy()
-    add_masks(seen, [(self_key(self_seed, RUN, 0, 0), False)])
+    add_masks(seen, [(self_key(self_seed, RUN, 0, 0, NO_SUBJECT), False)])
     for number in near[:-1]:
         _take_off(seen, *secrets[number], 0, number)
     assert _p_uniform(np.bincount(seen.view(np.uint8)[3::4], minlength=256)) > LEAST_P
@@ -96,7 +97,7 @@ def test_all_but_one_neighbour_do_not_unmask() -> None:
 def _take_off(seen: np.ndarray, secret: bytes, public: bytes, session: int, neighbour: int) -> None:
     """Take member 0's common mask with a neighbour off, which it added as the smaller number."""
     common = AgreementKey(secret).agree(public, owner=neighbour)
-    add_masks(seen, [(pair_key(common, RUN, session, 0, neighbour), False)])
+    add_masks(seen, [(pair_key(common, RUN, session, 0, neighbour, NO_SUBJECT), False)])
 
 
 def test_what_is_revealed_of_a_dropout_is_worth_one_sum() -> None:
@@ -138,7 +139,7 @@ def test_what_is_revealed_of_a_dropout_is_worth_one_sum() -> None:
 
     def attempt(session: int, key_of: int, seed_of: int) -> np.ndarray:
         seen = words_[session].copy()
-        add_masks(seen, [(self_key(seeds[seed_of], RUN, session, 0), False)])
+        add_masks(seen, [(self_key(seeds[seed_of], RUN, session, 0, NO_SUBJECT), False)])
         for number, public in publics[session].items():
             _take_off(seen, revealed[key_of], public, session, number)
         return seen
