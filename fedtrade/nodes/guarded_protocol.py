@@ -19,6 +19,7 @@ __all__ = ["address_of", "guarded"]
 
 Phase = Literal["headers", "unread"] | None
 IPV6_BITS: Final = 64
+HEADER_PIECE: Final = 4096
 TOO_MANY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
@@ -81,8 +82,12 @@ class _GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self.transport.is_closing():
-            super().data_received(data)
+        while data and not self.transport.is_closing():
+            # h11 looks how long headers are while they are incomplete, and so not at those that
+            # come at once.
+            n = HEADER_PIECE if self.conn.their_state is h11.IDLE else len(data)
+            super().data_received(data[:n])
+            data = data[n:]
         self._look()
 
     def on_response_complete(self) -> None:
