@@ -67,7 +67,7 @@ def _in_training(message: Message, participant: Participant) -> Costs:
         return {}
     from fedtrade.privacy.dp_sgd import RecordNoise
 
-    noise = RecordNoise.of(level, participant.n_rounds * task.local_steps)
+    noise = RecordNoise.of(level, participant.n_rounds * task.local_steps, task.horizon_bars)
     label = (noise.label_event(task.local_steps),)
     if level.unit == "label":
         return {"label": label}

@@ -230,6 +230,11 @@ class MaskedParty(Party):
             if roster != self._roster():
                 raise SignatureError("the server wants to replace the participants' public keys.")
             return  # the answer to the message that had it first was lost
+        if self._noise is not None and len(roster) > self._n_known:
+            raise ProtocolError(
+                f"the server lists {len(roster)} participants, and noise is reckoned for "
+                f"federation.n_participants={self._n_known}, among whom fewer may collude."
+            )
         known = self._settings.identities
         check_roster(roster, self._number, own_identity(self._context), known)
         n_listed = 0 if known is None else len(read_identities(known))

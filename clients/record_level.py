@@ -60,7 +60,7 @@ def train_on_own_records(
         )
     if not training.n_records:
         return LocalUpdate(np.zeros_like(vector), NO_LOSS, 0)
-    noise = RecordNoise.of(level, participant.n_rounds * task.local_steps)
+    noise = RecordNoise.of(level, participant.n_rounds * task.local_steps, task.horizon_bars)
     proximal = float(content.config_records[CONFIG].get(PROXIMAL, 0.0))  # type: ignore[arg-type]
     trained = train_on_records(vector, training, noise, proximal=proximal)
     return LocalUpdate(trained - vector, NO_LOSS, training.n_examples)

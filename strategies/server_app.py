@@ -108,6 +108,7 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
             level,
             n_steps=federation.rounds * task.local_steps,
             n_models=settings.count_models(),
+            horizon_bars=task.horizon_bars,
         )
     # Last, because they replace what an earlier run left: only now can this one begin.
     checkpoints = Checkpoints(out / FOLDER, settings, _data_hash(settings))

@@ -26,11 +26,11 @@ def check_privacy(run: Privacy, own: PrivacyLimits) -> None:
     if run.participant is not None and own.participant is not None:
         _check_run("participant", "participant", run.participant, own.participant)
     if run.record is not None:
-        units: tuple[Unit, ...] = ("record", "label") if run.record.unit == "day" else ("label",)
-        for unit in units:
-            cap = own.cap(unit)
-            if cap is not None:
-                _check_run("record", unit, run.record, cap)
+        # What noise for days costs a label is far less than its epsilon: the ledger counts it.
+        unit: Unit = "record" if run.record.unit == "day" else "label"
+        cap = own.cap(unit)
+        if cap is not None:
+            _check_run("record", unit, run.record, cap)
 
 
 def _check_level(run: Privacy, own: PrivacyLimits) -> None:
@@ -51,7 +51,8 @@ def _protected(run: Privacy) -> tuple[Unit, ...]:
 
 
 def _check_exact(run: Privacy, own: PrivacyLimits) -> None:
-    if own.exact_noise and run.record is not None and not run.record.secure_noise:
+    level = run.record if own.demanded != "participant" else None
+    if own.exact_noise and level is not None and not level.secure_noise:
         raise LimitError(
             "the run has privacy.record.secure_noise=false, and this participant wants noise that "
             "is exact (privacy.exact_noise)."

@@ -23,7 +23,7 @@ __all__ = ["MOST_DAYS", "MOST_RUNS", "Damaged", "RunMemory", "server_mark"]
 
 MOST_RUNS: Final = 20
 MOST_DAYS: Final = 30.0
-"""Memories of more runs, or of runs that have not been heard of for longer, are forgotten."""
+"""Memories of more runs of a server, or of runs not heard of for longer, are forgotten."""
 
 STATE: Final = ".state"
 DAMAGED: Final = ".damaged"
@@ -124,7 +124,7 @@ class RunMemory:
             write_private(self.path, self._first_line(body) + b"\n" + body)
 
     def forget_others(self) -> None:
-        """Remove the memories of runs that are long over, and note which these were.
+        """Remove the memories of this server's runs that are long over, and note which these were.
 
         Raises
         ------
@@ -132,7 +132,8 @@ class RunMemory:
             If it cannot be noted; then nothing is forgotten.
         """
         oldest = time.time() - MOST_DAYS * DAY_S
-        others = [path for path in self._folder.glob(f"*{STATE}") if path != self.path]
+        server = self.path.stem.partition("-")[2]
+        others = [p for p in self._folder.glob(f"*-{server}{STATE}") if p != self.path]
         others.sort(key=_written, reverse=True)
         over = [p for k, p in enumerate(others) if k >= MOST_RUNS - 1 or _written(p) < oldest]
         if over:
@@ -145,15 +146,12 @@ class RunMemory:
                 path.unlink(missing_ok=True)
 
     def _note_over(self, paths: Sequence[Path]) -> None:
-        with _writing():
-            noted = os.open(
-                self._folder / OVER, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-            try:
-                os.write(noted, "".join(f"{path.stem}\n" for path in paths).encode())
-                os.fsync(noted)
-            finally:
-                os.close(noted)
+        # Begun on a new line, as what was noted before may have been cut off.
+        names = "".join(f"\n{path.stem}" for path in paths) + "\n"
+        with _writing(), open(self._folder / OVER, "ab", opener=_as_owner) as noted:
+            noted.write(names.encode())
+            noted.flush()
+            os.fsync(noted.fileno())
 
     def _check_not_over(self) -> None:
         try:
@@ -202,6 +200,10 @@ def server_mark(root_certificates: Path) -> str:
             f"root_certificates={root_certificates} cannot be read ({error.strerror}); name the "
             "consortium's ca.crt."
         ) from None
+
+
+def _as_owner(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 @contextmanager

@@ -53,6 +53,8 @@ class RecordNoise:
         Of the noise on each coordinate of the sum.
     unit_records : int
         Records that one unit of privacy can be part of.
+    label_records : int
+        Records whose labels one bar's returns can be part of.
     secure : bool
         Exact noise, or noise in floating point.
     """
@@ -62,13 +64,15 @@ class RecordNoise:
     stddev: float
     unit_records: int
     secure: bool
+    label_records: int = 1
 
     @classmethod
     @lru_cache(maxsize=16)
-    def of(cls, level: RecordLevel, n_steps: int) -> "RecordNoise":
+    def of(cls, level: RecordLevel, n_steps: int, horizon_bars: int = 1) -> "RecordNoise":
         """The least noise that keeps the promise over so many steps in all.
 
-        It takes seconds to find with sampling of days, and is kept.
+        Labels are of `horizon_bars` bars each, and so a bar is in as many of them. It takes
+        seconds to find with sampling of days, and is kept.
 
         Raises
         ------
@@ -81,23 +85,28 @@ class RecordNoise:
             n_steps,
             level.sampling_probability,
             level.accountant,
-            level.unit_records,
+            level.unit_records(horizon_bars),
         )
         return cls(
             level.clip,
             level.sampling_probability,
             least * level.clip * (1.0 + ROUNDING),
-            level.unit_records,
+            level.unit_records(horizon_bars),
             level.secure_noise,
+            horizon_bars,
         )
 
     def event(self, n_steps: int) -> Event:
         """What so many steps cost one unit, a group of records that are drawn one by one."""
-        return group_event(self.label_event(n_steps), self.unit_records)
+        return self._group_event(n_steps, self.unit_records)
 
     def label_event(self, n_steps: int) -> Event:
-        """What so many steps cost one record whose own gradient alone depends on it."""
-        return Gaussian(self.stddev / self.clip, self.sampling_probability, n_steps)
+        """What so many steps cost one record as a label alone."""
+        return self._group_event(n_steps, self.label_records)
+
+    def _group_event(self, n_steps: int, n_records: int) -> Event:
+        alone = Gaussian(self.stddev / self.clip, self.sampling_probability, n_steps)
+        return group_event(alone, n_records)
 
 
 def train_on_records(

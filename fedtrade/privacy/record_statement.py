@@ -17,7 +17,12 @@ _UNITS = {
 
 
 def with_record_level(
-    statement: PrivacyStatement, level: RecordLevel, *, n_steps: int, n_models: int
+    statement: PrivacyStatement,
+    level: RecordLevel,
+    *,
+    n_steps: int,
+    n_models: int,
+    horizon_bars: int = 1,
 ) -> PrivacyStatement:
     """The statement with the promise of the record level.
 
@@ -27,6 +32,8 @@ def with_record_level(
         Of a participant in the training of one model.
     n_models : int
         Trained in the run, one at each origin and fold, and the final one.
+    horizon_bars : int
+        Of which a label is.
 
     Raises
     ------
@@ -35,7 +42,7 @@ def with_record_level(
     """
     from fedtrade.privacy.dp_sgd import RecordNoise
 
-    noise = RecordNoise.of(level, n_steps)
+    noise = RecordNoise.of(level, n_steps, horizon_bars)
     total = spent([noise.event(n_steps * n_models)], level.delta, level.accountant)
     at = f"at delta {level.delta:g}"
     return replace(

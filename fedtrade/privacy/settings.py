@@ -55,10 +55,9 @@ class RecordLevel(SettingsRecord):
         """`look_back_bars` where it matters."""
         return self.look_back_bars if self.unit == "day" else None
 
-    @property
-    def unit_records(self) -> int:
-        """Bars whose gradients one record is part of."""
-        return self.look_back_bars if self.unit == "day" else 1
+    def unit_records(self, horizon_bars: int) -> int:
+        """Bars whose gradients one record is part of, where labels are of so many bars each."""
+        return self.look_back_bars if self.unit == "day" else horizon_bars
 
 
 class AdaptiveClip(SettingsRecord):

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedtrade.corrections import Correction
-from fedtrade.errors import DataError
+from fedtrade.errors import ConfigurationError, DataError
 from fedtrade.evaluation.comparison import mean_t
 from fedtrade.evaluation.concordance import concordance
 from fedtrade.evaluation.drawdown import max_drawdown
@@ -286,12 +286,23 @@ class Signal:
     def record_training(
         self, sample: Sample, shared: Shared, look_back_bars: int | None
     ) -> RecordTraining:
-        """See `TrainsOnRecords`."""
+        """See `TrainsOnRecords`.
+
+        Raises
+        ------
+        ConfigurationError
+            If labels are shuffled: a day's returns would be labels all over the records.
+        """
+        if self._shuffle_labels:
+            raise ConfigurationError(
+                "task.shuffle_labels=true deals a day's returns to many records, and "
+                "privacy.record hides those of few: set one of them to null or false."
+            )
         examples = examples_by_blocks(
             sample, look_back_bars, lambda part: _ordered_examples(part, shared)
         )
         return RecordTraining.of(
-            examples.shuffled() if self._shuffle_labels else examples,
+            examples,
             self._loss,
             prior=self.initial(0),
             shrinkage=shrinkage_for(max(examples.n_bars, 1), self._shrinkage),

@@ -64,7 +64,7 @@ def _round(sample: Sample, n_steps: int, n_repeats: int) -> Iterator[Record]:
 
     def private(level: RecordLevel) -> None:
         training = task.record_training(sample, shared, level.longest_look_back)
-        train_on_records(start, training, RecordNoise.of(level, n_steps))
+        train_on_records(start, training, RecordNoise.of(level, n_steps, task.horizon_bars))
 
     levels = {
         "day": RecordLevel(unit="day"),

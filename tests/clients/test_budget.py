@@ -293,7 +293,7 @@ def test_what_is_planned_is_what_is_charged(tmp_path: Path) -> None:
     n_steps = participant.task.local_steps
     dp_sgd = RecordNoise.of(level, participant.n_rounds * n_steps)
     costs = costs_of(training(), own)
-    for unit, n_records in (("record", level.unit_records), ("label", None)):
+    for unit, n_records in (("record", level.unit_records(1)), ("label", None)):
         release = Release(unit, "training", level.sampling_probability, n_steps, n_records)
         assert costs[unit] == (release.event(dp_sgd.stddev / dp_sgd.clip),)
 

@@ -24,8 +24,10 @@ def memory(folder: Path, run_id: int = RUN_ID, server: str = SERVER) -> RunMemor
     return RunMemory(folder, run_id, server)
 
 
-def written(folder: Path, body: bytes = b"secret", run_id: int = RUN_ID) -> RunMemory:
-    made = memory(folder, run_id)
+def written(
+    folder: Path, body: bytes = b"secret", run_id: int = RUN_ID, server: str = SERVER
+) -> RunMemory:
+    made = memory(folder, run_id, server)
     with made.held():
         made.write(body)
     return made
@@ -249,3 +251,29 @@ def test_a_server_is_known_by_its_authority(tmp_path: Path) -> None:
     assert server_mark(tmp_path / "a.crt") != server_mark(tmp_path / "b.crt")
     with pytest.raises(ConfigurationError, match=r"root_certificates=.*cannot be read"):
         server_mark(tmp_path / "gone.crt")
+
+
+def test_a_note_that_is_cut_off_hides_no_other(tmp_path: Path) -> None:
+    for run_id in (1, 2):
+        os.utime(written(tmp_path, run_id=run_id).path, (0.0, 0.0))
+    (tmp_path / "over").write_text("17-so")  # as on a disk that was full
+    memory(tmp_path, run_id=3).forget_others()
+    for run_id in (1, 2):
+        with pytest.raises(LimitError, match="this run is long over"):
+            memory(tmp_path, run_id=run_id).read()
+
+
+def test_a_full_disk_forgets_nothing(tmp_path: Path) -> None:
+    old = written(tmp_path, run_id=123456789)
+    os.utime(old.path, (0.0, 0.0))
+    with full_disk(10), pytest.raises(OutputError, match="cannot be written"):
+        memory(tmp_path, run_id=2).forget_others()
+    assert old.read() == b"secret"
+
+
+def test_one_server_does_not_push_out_the_runs_of_another(tmp_path: Path) -> None:
+    other = written(tmp_path, run_id=1, server="another")
+    for run_id in range(2, MOST_RUNS + 10):
+        written(tmp_path, run_id=run_id)
+    memory(tmp_path, run_id=99).forget_others()
+    assert other.read() == b"secret"

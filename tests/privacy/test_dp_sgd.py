@@ -1,6 +1,7 @@
 """Private training: its gradients, its clip, its noise, its lots, and how far one bar reaches."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import binom, chi2
 
-from fedtrade.errors import PrivacyError
+from fedtrade.errors import ConfigurationError, PrivacyError
 from fedtrade.market.panel import Panel
 from fedtrade.models import MLP, Linear
 from fedtrade.models.fitting import fit_vectors
@@ -22,7 +23,10 @@ from fedtrade.privacy.dp_sgd import (
     record_gradients,
     train_on_records,
 )
+from fedtrade.privacy.events import Gaussian
+from fedtrade.privacy.groups import group_event
 from fedtrade.privacy.settings import RecordLevel
+from fedtrade.tasks import volatility
 from fedtrade.tasks.record_training import RecordTraining, TrainsOnRecords, blocks
 from fedtrade.tasks.risk import Risk
 from fedtrade.tasks.signal import Signal
@@ -103,6 +107,46 @@ def test_records_together_are_the_whole_loss(name: str, market: Market) -> None:
     expected = task.train(vector, sample, shared).gradient
     assert expected is not None
     np.testing.assert_allclose(mean.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_bar_is_in_the_labels_of_as_many_records_as_they_are_long(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another variance at one bar, in the labels alone."""
+    task = TASKS["volatility"]()
+    sample, shared = prepared(task, market(260, 4))
+    inputs = volatility._inputs(sample, shared)
+    variance = inputs.volatility.variance.copy()
+    variance[120] *= 4.0
+    moved = inputs.volatility._replace(variance=variance)
+    changed = replace(inputs, volatility=moved)
+
+    def gradients() -> np.ndarray:
+        assert isinstance(task, TrainsOnRecords)
+        training = task.record_training(sample, shared, None)
+        vector = torch.from_numpy(training.prior + np.float32(0.02))
+        return record_gradients(training, vector, np.arange(training.n_records)).numpy()
+
+    before = gradients()
+    monkeypatch.setattr(volatility, "_inputs", lambda *_: changed)
+    assert (gradients() != before).any(axis=1).sum() == task.horizon_bars == 5
+
+
+def test_a_label_of_several_bars_costs_as_many_records() -> None:
+    level = RecordLevel(unit="label", epsilon=2.0)
+    one, five = (RecordNoise.of(level, 20, horizon_bars) for horizon_bars in (1, 5))
+    assert five.stddev == pytest.approx(5.0 * one.stddev, rel=1e-2)
+    assert five.event(20) == five.label_event(20)
+    day = RecordNoise.of(RecordLevel(look_back_bars=44), 20, 5)
+    assert day.label_event(20) == group_event(Gaussian(day.stddev / day.clip, 1.0, 20), 5)
+    assert day.event(20) == group_event(Gaussian(day.stddev / day.clip, 1.0, 20), 44)
+
+
+def test_shuffled_labels_are_refused(market: Market) -> None:
+    task = Signal(Linear, shuffle_labels=True)
+    sample, shared = prepared(task, market(260, 4))
+    with pytest.raises(ConfigurationError, match="shuffle_labels=true deals a day's returns"):
+        task.record_training(sample, shared, 44)
 
 
 @pytest.mark.parametrize("name", list(TASKS))

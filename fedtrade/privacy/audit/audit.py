@@ -156,7 +156,7 @@ def audit(
     trainings = _trainings(settings, task, level.longest_look_back)
     # One training of all steps is what as many rounds release.
     whole = replace(trainings[0], n_steps=n_rounds * task.local_steps)
-    noise = RecordNoise.of(level, whole.n_steps)
+    noise = RecordNoise.of(level, whole.n_steps, task.horizon_bars)
 
     def bound(title: str, noise: RecordNoise, size: float = 1.0) -> Bound:
         on_step(title)

@@ -85,6 +85,9 @@ class NoisyVectors:
             "n_models": plan.n_models,
             "n_rounds": plan.n_rounds,
             "n_sums": plan.n_sums,
+            "who_adds": self.adders.who,
+            "n_honest": self.adders.n_honest,
+            "n_contributors": self.adders.n_contributors,
         }
 
     # --- updates --------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.privacy.participant.run import noisy_vectors
 from fedtrade.secure import PrivateAggregation
 from fedtrade.secure.agreement import agreed_settings
-from fedtrade.secure.wire import GREETING, SETTINGS
+from fedtrade.secure.masked import IdentityKey
+from fedtrade.secure.wire import GREETING, SETTINGS, unpack_roster
 from fedtrade.settings import Settings
 from simulations.grid import InProcessGrid
 from tests.strategies.trust.encrypted import federated
@@ -141,6 +142,36 @@ def test_members_that_are_told_of_different_noise_have_no_sum_together(
     assert "0 members have opened their nonces" in summed.problem
 
 
+@pytest.mark.parametrize("mode", ["masked", "encrypted"])
+def test_what_noise_is_reckoned_among_is_agreed_on(nine: Make, mode: str) -> None:
+    """More participants may hide more colluders: parties reckon with the same number."""
+    found = set()
+    for n in (9, 20, 90):
+        settings = _settings(
+            nine, mode, f"federation.n_participants={n}", "aggregation.min_contributors=9"
+        )
+        noise = noisy_vectors(settings, build_task(settings))
+        assert noise is not None
+        found.add(agreed_settings(settings.aggregation, noise.agreed()))  # type: ignore[arg-type]
+    assert len(found) == (3 if mode == "masked" else 1)
+
+
+def test_more_members_than_noise_was_reckoned_for_are_refused(
+    nine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _settings(nine, "masked")
+    real = unpack_roster
+
+    def longer(fields: Mapping[str, Any]) -> dict[int, bytes]:
+        return {**real(fields), 77: IdentityKey.generate().public_bytes}
+
+    monkeypatch.setattr("clients.masked_party.unpack_roster", longer)
+    with federated(settings) as run:
+        summed = run.add_up(run.task.sums[0])
+    assert summed.total is None
+    assert any("lists 10 participants" in reason for _, reason in summed.refusals)
+
+
 def test_a_server_clips_whatever_it_is_sent(five: Make) -> None:
     def loud(reply: Message) -> Message:
         update = reply.content.array_records["arrays"]["update"].numpy()
@@ -181,7 +212,7 @@ def test_an_adaptive_clip_shrinks_while_everybody_is_within(five: Make, mode: st
         run.strategy.restore(memory)
         assert run.strategy.state_arrays()["clip"] == clips[-1]
     assert all(0.77e6 * 0.77**k < clip < 1.29e6 * 1.29**k for k, clip in enumerate(clips))
-    assert len(set(clips)) == 3
+    assert len(set(clips)) > 1  # two may be the same by chance
 
 
 @pytest.mark.parametrize("mode", SOME_SLOW)
