@@ -30,7 +30,8 @@ class Release:
     n_steps : int
         Of training, in a round.
     unit_records : int or None
-        Records of training that one unit is part of; a label is in one.
+        Records of training that one unit is part of; a label is in one (None) where labels are of
+        one bar.
 
     Raises
     ------
