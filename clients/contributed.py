@@ -27,9 +27,7 @@ def kind_of(message: Message) -> str:
 
 def asked_of(message: Message) -> bytes:
     """What a message asks, as a hash; the same for all that are asked the same."""
-    content = message.content
-    values: dict[str, Any] = {**content.config_records, **content.metric_records}
-    return asked_subject(kind_of(message), content.array_records, values)
+    return asked_subject(kind_of(message), message.content)
 
 
 def note_contribution(message: Message, context: Context) -> None:

@@ -1,14 +1,14 @@
 """What an answer costs a participant's privacy, by what is protected."""
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from flwr.app import Context, Message, MessageType
 
 from clients.contributed import kind_of
 from clients.participant import Participant
 from fedtrade.privacy.events import Event
-from fedtrade.privacy.groups import group_event
+from fedtrade.privacy.groups import CHANGED, group_event
 from fedtrade.privacy.units import Unit
 from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.wire import SUM
@@ -16,11 +16,6 @@ from fedtrade.wire import SUM
 __all__ = ["Costs", "costs_of", "is_training"]
 
 Costs: TypeAlias = Mapping[Unit, tuple[Event, ...]]
-
-_CHANGED: Final = 2
-"""A record that is gone changes a contribution to another one: by twice the most that a
-contribution is, as if one participant had left and another come (Bun and Steinke 2016,
-proposition 27)."""
 
 
 def costs_of(message: Message, context: Context) -> Costs:
@@ -40,7 +35,7 @@ def costs_of(message: Message, context: Context) -> Costs:
     whole = _on_the_sum(message, participant)
     if whole is None:
         return _in_training(message, participant)
-    changed = (group_event(whole, _CHANGED),)
+    changed = (group_event(whole, CHANGED),)
     costs: Costs = {"label": changed, "record": changed, "participant": (whole,)}
     return {**costs, **_in_training(message, participant)}
 

@@ -7,9 +7,8 @@ a participant's answer takes.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from fedtrade.baselines.forecast import FloatArray
 
 
 def first_order(inputs: FloatArray, decay: float, start: FloatArray | float) -> FloatArray:

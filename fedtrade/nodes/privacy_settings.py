@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from fedtrade.privacy.checks import LARGEST_DELTA
 from fedtrade.privacy.units import UNITS, Unit
 from fedtrade.settings_record import SettingsRecord
 
@@ -12,7 +13,7 @@ __all__ = ["Cap", "Level", "PrivacyLimits"]
 Level: TypeAlias = Literal["none", "label", "record", "participant"]
 
 Epsilon = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Delta = Annotated[float, Field(gt=0.0, lt=0.1)]
+Delta = Annotated[float, Field(gt=0.0, lt=LARGEST_DELTA)]
 
 
 class Cap(SettingsRecord):

@@ -6,6 +6,7 @@ promised to each unit says too little about them all.
 
 from dataclasses import replace
 from math import expm1, inf
+from typing import Final
 
 from fedtrade.errors import AccountingError
 from fedtrade.privacy.checks import check_epsilon
@@ -22,7 +23,12 @@ from fedtrade.privacy.events import (
     Skellam,
 )
 
-__all__ = ["group_event", "group_privacy", "together"]
+__all__ = ["CHANGED", "group_event", "group_privacy", "together"]
+
+CHANGED: Final = 2
+"""A record that is gone changes a contribution to another one: by twice the most that a
+contribution is, as if one participant had left and another come (Bun and Steinke 2016,
+proposition 27)."""
 
 
 def group_privacy(epsilon: float, delta: float, group_size: int) -> tuple[float, float]:

@@ -27,31 +27,36 @@ OWN: Final = "secure."
 """How records begin that are for a member alone: stages, and who is in the sum."""
 
 
-class SentArray(Protocol):
-    """An array as it was sent."""
+class SentContent(Protocol):
+    """Records as they are sent, by name and key; arrays with `dtype, shape, stype, data`."""
 
-    dtype: str
-    shape: Any
-    stype: str
-    data: bytes
+    @property
+    def array_records(self) -> Mapping[str, Any]:
+        """Of arrays."""
+
+    @property
+    def config_records(self) -> Mapping[str, Any]:
+        """Of settings."""
+
+    @property
+    def metric_records(self) -> Mapping[str, Any]:
+        """Of numbers."""
 
 
-def asked_subject(
-    kind: str,
-    arrays: Mapping[str, Mapping[str, SentArray]],
-    values: Mapping[str, Mapping[str, Any]],
-) -> bytes:
+def asked_subject(kind: str, content: SentContent) -> bytes:
     """A hash of 32 bytes of all that a message asks, but for what is its receiver's alone.
+
+    The server makes it of what it sends, and each member of what it gets.
 
     Parameters
     ----------
     kind : str
         Type of the message.
-    arrays, values : mapping
-        Its records of arrays, and of everything else, by name and key.
+    content : SentContent
+        Of the message.
     """
     found = hashlib.sha256(DOMAIN)
-    for part in _parts(kind, arrays, values):
+    for part in _parts(kind, content):
         found.update(len(part).to_bytes(8, "little"))
         found.update(part)
     return found.digest()
@@ -63,11 +68,9 @@ def subject_of(asked: bytes, layout: Layout) -> bytes:
     return hashlib.sha256(DOMAIN + asked + words).digest()
 
 
-def _parts(
-    kind: str,
-    arrays: Mapping[str, Mapping[str, SentArray]],
-    values: Mapping[str, Mapping[str, Any]],
-) -> Iterator[bytes]:
+def _parts(kind: str, content: SentContent) -> Iterator[bytes]:
+    arrays = content.array_records
+    values = {**content.config_records, **content.metric_records}
     yield kind.encode()
     for name in sorted(arrays):
         for key in sorted(arrays[name]):

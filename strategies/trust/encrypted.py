@@ -41,6 +41,7 @@ from fedtrade.secure.encrypted import (
 from fedtrade.secure.encrypted.channels import SCORES, SUMS, TRAINING, channels, layout_of
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.statement import PrivacyStatement, encrypted_statement
+from fedtrade.secure.subject import asked_subject
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
     CHUNKS,
@@ -80,7 +81,6 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
-    asked_of,
     read_identity,
     read_round,
 )
@@ -247,7 +247,7 @@ class EncryptedSums(PrivateSums):
         """One message a member."""
         self._end_sums()
         self._session += 1
-        self._asked = asked_of(asked.message_type, content)
+        self._asked = asked_subject(asked.message_type, content)
         self._by_examples = asked.by_examples
         round_: dict[str, Any] = {
             SESSION: self._session,

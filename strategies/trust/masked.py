@@ -23,7 +23,7 @@ from fedtrade.secure.masked.cohort import sum_parameters
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.payload import sum_layout, training_layout
 from fedtrade.secure.statement import PrivacyStatement, masked_statement
-from fedtrade.secure.subject import subject_of
+from fedtrade.secure.subject import asked_subject, subject_of
 from fedtrade.secure.wire import (
     BY_EXAMPLES,
     CHECK,
@@ -54,7 +54,6 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
-    asked_of,
     lost,
     read_identity,
     read_round,
@@ -210,7 +209,7 @@ class MaskedSums(PrivateSums):
     def ask(self, content: RecordDict, asked: Asked) -> list[Message]:
         """Ask members for masked words, and everybody for the keys of the next sum."""
         session, self._problem = self._session, ""
-        self._asked = asked_of(asked.message_type, content)
+        self._asked = asked_subject(asked.message_type, content)
         self._is_training = asked.is_training
         members = self._members(asked)
         round_: dict[str, Any] = {

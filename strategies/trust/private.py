@@ -20,7 +20,7 @@ from fedtrade.secure.agreement import NAME_BYTES, agreed_run, agreed_settings
 from fedtrade.secure.layout import Layout
 from fedtrade.secure.payload import SUM as SUM_SEGMENT
 from fedtrade.secure.payload import TrainingMean, training_mean
-from fedtrade.secure.subject import NO_SUBJECT, asked_subject
+from fedtrade.secure.subject import NO_SUBJECT
 from fedtrade.secure.wire import (
     GREETING,
     IDENTITY,
@@ -423,12 +423,6 @@ def _training(request: TrainingRequest) -> Asked:
         request.by_examples,
         request.n_values,
     )
-
-
-def asked_of(message_type: str, content: RecordDict) -> bytes:
-    """What members are asked, as a hash; each of them makes the same of its message."""
-    values: dict[str, Any] = {**content.config_records, **content.metric_records}
-    return asked_subject(message_type, content.array_records, values)
 
 
 def noisy_row(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from fedtrade.secure.layout import Layout, Segment
 from fedtrade.secure.subject import NO_SUBJECT, SUBJECT_BYTES, asked_subject, subject_of
@@ -14,8 +14,9 @@ VALUES: dict[str, dict[str, Any]] = {"config": {"round": 3, "clip": 0.5, "name":
 
 
 def asked(kind: str = "train", vector: Any = VECTOR, **config: Any) -> bytes:
-    values = {"config": {**VALUES["config"], **config}}
-    return asked_subject(kind, {"arrays": {"vector": Array(np.asarray(vector))}}, values)
+    arrays = ArrayRecord({"vector": Array(np.asarray(vector))})
+    values = ConfigRecord({**VALUES["config"], **config})
+    return asked_subject(kind, RecordDict({"arrays": arrays, "config": values}))
 
 
 def layout(**changed: Any) -> Layout:
@@ -26,15 +27,21 @@ def layout(**changed: Any) -> Layout:
 
 def test_all_that_are_asked_the_same_have_the_same_subject() -> None:
     """Whatever the order, and whatever is for each of them alone."""
-    values = {"secure.upload": {"session": 1}, "config": dict(reversed(VALUES["config"].items()))}
-    found = asked_subject("train", {"arrays": {"vector": Array(VECTOR.copy())}}, values)
+    content = RecordDict(
+        {
+            "secure.upload": ConfigRecord({"session": 1}),
+            "config": ConfigRecord(dict(reversed(VALUES["config"].items()))),
+            "arrays": ArrayRecord({"vector": Array(VECTOR.copy())}),
+        }
+    )
+    found = asked_subject("train", content)
     assert found == asked()
     assert len(found) == SUBJECT_BYTES
     assert subject_of(found, layout()) == subject_of(asked(), layout())
 
 
 def test_whatever_is_asked_otherwise_is_another_subject() -> None:
-    arrays = {"arrays": {"vector": Array(VECTOR)}}
+    arrays, values = ArrayRecord({"vector": Array(VECTOR)}), ConfigRecord(VALUES["config"])
     found = [
         asked(),
         asked("query.sum"),
@@ -48,10 +55,17 @@ def test_whatever_is_asked_otherwise_is_another_subject() -> None:
         asked(round=[3]),
         asked(round=True),
         asked(more=1),
-        asked_subject("train", {"other": arrays["arrays"]}, VALUES),
-        asked_subject("train", {"arrays": {"w": Array(VECTOR)}}, VALUES),
-        asked_subject("train", {}, VALUES),
-        asked_subject("train", arrays, {"other": VALUES["config"]}),
+        asked_subject("train", RecordDict({"other": arrays, "config": values})),
+        asked_subject(
+            "train",
+            RecordDict({"arrays": ArrayRecord({"w": Array(VECTOR)}), "config": values}),
+        ),
+        asked_subject("train", RecordDict({"config": values})),
+        asked_subject("train", RecordDict({"arrays": arrays, "other": values})),
+        asked_subject(
+            "train",
+            RecordDict({"arrays": arrays, "config": values, "m": MetricRecord({"n": 1})}),
+        ),
         NO_SUBJECT,
     ]
     assert len(set(found)) == len(found)

@@ -6,6 +6,7 @@ from math import floor, inf
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from fedtrade.errors import BudgetError, LedgerError
+from fedtrade.privacy.checks import LARGEST_DELTA
 
 __all__ = ["AccountantName", "Budget", "Window", "date_text"]
 
@@ -14,7 +15,6 @@ AccountantName: TypeAlias = Literal["pld", "rdp", "sum"]
 _ACCOUNTANTS: Final = ("pld", "rdp", "sum")
 _DAY_S: Final = 86400.0
 _SHORTEST_DAYS: Final = 1.0
-_LARGEST_DELTA: Final = 0.1
 
 
 class Window(NamedTuple):
@@ -93,9 +93,9 @@ class Budget:
                 f"renews_days={self.renews_days:g} must be at least {_SHORTEST_DAYS:g}: a budget "
                 "that renews sooner caps nothing."
             )
-        if self.delta >= _LARGEST_DELTA:
+        if self.delta >= LARGEST_DELTA:
             raise LedgerError(
-                f"delta={self.delta:g} of a budget must be below {_LARGEST_DELTA:g}, as a promise "
+                f"delta={self.delta:g} of a budget must be below {LARGEST_DELTA:g}, as a promise "
                 "that fails one time in ten is none; take one well below one over the number of "
                 "those who are protected, such as 1e-5."
             )

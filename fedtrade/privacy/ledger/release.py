@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from fedtrade.errors import ConfigurationError
 from fedtrade.privacy.events import Concentrated, Event, Gaussian
-from fedtrade.privacy.groups import group_event
+from fedtrade.privacy.groups import CHANGED, group_event
 from fedtrade.privacy.units import Unit
 
 __all__ = ["NoiseOn", "Release"]
@@ -75,4 +75,4 @@ class Release:
         if self.noise_on == "training":
             return group_event(gaussian, self.unit_records or 1)
         whole = Concentrated(0.5 / noise_multiplier / noise_multiplier)
-        return whole if self.unit == "participant" else group_event(whole, 2)
+        return whole if self.unit == "participant" else group_event(whole, CHANGED)

@@ -213,28 +213,13 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, damage: str) -
     assert path.read_bytes() == data
 
 
-def test_a_tally_that_is_not_what_the_history_says_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "privacy.sqlite"
-    new(path)
-    with Ledger(path) as ledger:
-        ledger.allocate([Charge(ALPHA, (Pure(0.5),))])
-        ledger.check()
-        raw = sqlite3.connect(path)
-        raw.execute("UPDATE tally SET count = 0")
-        raw.commit()
-        raw.close()
-        with pytest.raises(
-            LedgerError, match=r"counts another sum for alpha/prices .* than its own"
-        ):
-            ledger.check()
-
-
 FORGED = {
     "UPDATE balance SET budget = replace(budget, '1.0', '9.0')": "has another budget for alpha",
     "UPDATE balance SET budget = NULL": "has another budget for alpha",
     "UPDATE balance SET spent = 0.1": "shows less for alpha",
     """UPDATE balance SET proof = '{"reach":1,"counts":' ||
     (SELECT json_group_object(event, 100) FROM tally) || '}'""": "takes more to fit for alpha",
+    "UPDATE tally SET count = 0": "counts another sum for alpha/prices .* than its own",
     "DELETE FROM tally": "counts another sum for alpha",
     "DELETE FROM balance": "has lost the balance of account 1",
     "UPDATE clock SET latest = 0": "has an earlier time for all",
