@@ -96,7 +96,8 @@ class ClientSettings(SettingsRecord):
     code : {"installed", "bundle"}
         Whether its own installation answers, or the code that comes with a run.
     poll_s : float
-        Pause after having asked the server in vain (`warm` only; Flower's own is 3 s).
+        Pause after having asked the server in vain while messages come; the longer none has come,
+        the longer, up to 3 s (`warm` only; Flower's own is 3 s always).
     rejoin_s : float
         How long to try again where the server still believes in an earlier process of the node.
     port : int
