@@ -51,6 +51,7 @@ from fedtrade.secure.masked.masks import add_masks, pair_key, self_key
 from fedtrade.secure.masked.packing import (
     MAX_NUMBER,
     Fields,
+    are_among,
     check_names,
     pack_numbers,
     read_bytes,
@@ -58,7 +59,7 @@ from fedtrade.secure.masked.packing import (
     read_rows,
 )
 from fedtrade.secure.masked.roster import Roster
-from fedtrade.secure.masked.shamir import SHARE_BYTES, pack, split, unpack
+from fedtrade.secure.masked.shamir import SHARE_BYTES, are_shares, pack, split
 from fedtrade.secure.masked.statements import (
     ADVERT_BYTES,
     CIPHERTEXT_BYTES,
@@ -229,7 +230,7 @@ class MaskedClient:
         nonces = read_rows(fields, "nonces", len(numbers), NONCE_BYTES)
         silent = self._members(fields, "silent", known, with_self=False)
         commitments = read_rows(fields, "commitments", len(silent), COMMITMENT_BYTES)
-        if np.isin(silent, numbers, assume_unique=True).any():
+        if are_among(silent, numbers).any():
             raise ProtocolError("a member both opened its nonce and did not.")
         self._check_own(numbers, nonces, memory.nonce)
         self._check_contributors(len(numbers), "have opened their nonces")
@@ -317,7 +318,7 @@ class MaskedClient:
             int(cohort.mask(participants).sum()), "of its group have dealt their shares"
         )
         neighbours = cohort.neighbours(self._number)
-        sharing = np.isin(neighbours, participants, assume_unique=True)
+        sharing = are_among(neighbours, participants)
         if sharing.sum() < cohort.parameters.threshold:
             raise ThresholdError(
                 f"{sharing.sum()} of {len(neighbours)} neighbours of member {self._number} are "
@@ -386,26 +387,26 @@ class MaskedClient:
             self._check_quorum(session, memory, cohort, survivors, fields)
         participants = self._roster.from_bits(memory.participants)
         neighbours = cohort.neighbours(self._number)
-        places = np.flatnonzero(np.isin(neighbours, participants, assume_unique=True))
+        places = np.flatnonzero(are_among(neighbours, participants))
         sealed = read_rows(fields, "ciphertexts", len(places), CIPHERTEXT_BYTES)
-        is_left = np.isin(neighbours, survivors, assume_unique=True)
+        is_left = are_among(neighbours, survivors)
         dealers, shares = [], []
         for place, ciphertext in zip(places.tolist(), sealed, strict=True):
             number = int(neighbours[place])
             key = memory.channel_keys[KEY_BYTES * place : KEY_BYTES * (place + 1)]
             try:
                 pair = AESGCM(key).decrypt(_direction(number), ciphertext.tobytes(), memory.seed)
-                share = pair[SHARE_BYTES:] if is_left[place] else pair[:SHARE_BYTES]
-                unpack(share, 1)
-            except (InvalidTag, ProtocolError):
+            except InvalidTag:
                 continue  # of a dealer that cheats; the others' shares are wanted all the same
             dealers.append(number)
-            shares.append(share)
+            shares.append(pair[SHARE_BYTES:] if is_left[place] else pair[:SHARE_BYTES])
         del self._sessions[session]
+        rows = np.frombuffer(b"".join(shares), dtype=np.uint8).reshape(-1, SHARE_BYTES)
         order = np.argsort(dealers)
+        order = order[are_shares(rows)[order]]
         return {
-            "dealers": pack_numbers(dealers),
-            "shares": b"".join(shares[place] for place in order.tolist()),
+            "dealers": pack_numbers(np.array(dealers, dtype=np.int64)[order]),
+            "shares": rows[order].tobytes(),
         }
 
     def _expect(self, stage: str, session: int, wanted: str) -> ClientSession:
@@ -421,9 +422,9 @@ class MaskedClient:
     def _members(
         self, fields: Fields, name: str, among: NDArray[np.int64], *, with_self: bool = True
     ) -> NDArray[np.int64]:
-        """Numbers that are all among others, this member's with them or not."""
+        """Numbers that are all among others (ascending), this member's with them or not."""
         numbers = read_numbers(fields, name, len(among))
-        odd = numbers[~np.isin(numbers, among, assume_unique=True)]
+        odd = numbers[~are_among(numbers, among)]
         if odd.size:
             raise ProtocolError(f"{name} has member {odd[0]}, which has no part in this sum.")
         if (self._number in numbers) != with_self:

@@ -10,6 +10,7 @@ from fedtrade.errors import ThresholdError
 from fedtrade.secure.groups import group_parameters
 from fedtrade.secure.masked.degree import graph_parameters
 from fedtrade.secure.masked.graph import cohorts, neighbour_table, neighbours, permutation
+from fedtrade.secure.masked.packing import are_among
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.proportion import at_most
 from fedtrade.secure.settings import MaskedAggregation
@@ -74,7 +75,7 @@ class Cohort:
 
     def holds(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the numbers are members."""
-        return np.isin(numbers, self.members, assume_unique=True)
+        return are_among(numbers, self.members)
 
     def neighbours(self, number: int) -> NDArray[np.int64]:
         """A member's neighbours, which hold its shares at the points 1, 2, ..., shape (k,)."""
@@ -82,8 +83,8 @@ class Cohort:
         return neighbours(self.ring, self.parameters.degree, number)
 
     def mask(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """By place, whether the member is one of these."""
-        return np.isin(self.ring, numbers, assume_unique=True)
+        """By place, whether the member is one of these, which ascend."""
+        return are_among(self.ring, numbers)
 
     def present_neighbours(self, present: NDArray[np.bool_]) -> NDArray[np.int64]:
         """By place, how many of its neighbours are present, shape (n,)."""

@@ -15,6 +15,7 @@ from fedtrade.errors import ProtocolError
 __all__ = [
     "MAX_NUMBER",
     "Fields",
+    "are_among",
     "check_names",
     "pack_numbers",
     "read_bytes",
@@ -27,6 +28,18 @@ Fields = Mapping[str, Any]
 """Entries of a message: integers, floats, text, bytes, or lists of these."""
 
 MAX_NUMBER: Final = (1 << 32) - 1
+
+
+def are_among(numbers: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the numbers are among others, which ascend; of the numbers' shape.
+
+    `np.isin` without its set-up, which takes longer than the search where members are few.
+    """
+    if not len(others):
+        return np.zeros(len(numbers), dtype=bool)
+    places = np.searchsorted(others, numbers)
+    places[places == len(others)] = 0
+    return np.asarray(others[places] == numbers)
 
 
 def pack_numbers(numbers: Iterable[int] | NDArray[np.integer]) -> bytes:

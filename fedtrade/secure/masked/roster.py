@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError
 from fedtrade.secure.masked.keys import KEY_BYTES
-from fedtrade.secure.masked.packing import MAX_NUMBER
+from fedtrade.secure.masked.packing import MAX_NUMBER, are_among
 
 __all__ = ["Roster"]
 
@@ -56,7 +56,7 @@ class Roster(Mapping[int, bytes]):
         ------
         ProtocolError
         """
-        unknown = numbers[~np.isin(numbers, self.numbers, assume_unique=True)]
+        unknown = numbers[~are_among(numbers, self.numbers)]
         if unknown.size:
             raise ProtocolError(
                 f"{unknown.size} members are not in the list of participants, such as {unknown[0]}."

@@ -25,6 +25,7 @@ __all__ = [
     "N_LIMBS",
     "SECRET_BYTES",
     "SHARE_BYTES",
+    "are_shares",
     "decode",
     "pack",
     "reconstruct",
@@ -204,12 +205,26 @@ def unpack(packed: bytes | NDArray[np.uint8], n_secrets: int) -> NDArray[np.uint
         raise ProtocolError(
             f"shares of {n_secrets} secrets take {n_secrets * SHARE_BYTES} bytes, got {data.size}."
         )
-    data = data.reshape(n_secrets, SHARE_BYTES)
-    low = np.ascontiguousarray(data[:, : 2 * N_LIMBS]).view("<u2").astype(np.uint32)
-    high = np.unpackbits(data[:, 2 * N_LIMBS :], axis=-1, bitorder="little").astype(np.uint32)
-    if (low[high == 1] != 0).any():
+    low, high = _halves(data.reshape(n_secrets, SHARE_BYTES))
+    if _is_above(low, high).any():
         raise ProtocolError("an entry of a share is above 65536, which no element of the field is.")
-    return np.asarray(low | (high << 16), dtype=np.uint32)
+    return np.asarray(low | (high.astype(np.uint32) << 16), dtype=np.uint32)
+
+
+def are_shares(packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which rows of shape (n, 34) are bytes that `pack` makes of a share, shape (n,)."""
+    return np.asarray(~_is_above(*_halves(packed)).any(axis=1))
+
+
+def _halves(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """The low 16 bits and the highest one of each limb, both of shape (n, 16)."""
+    low = np.ascontiguousarray(data[:, : 2 * N_LIMBS]).view("<u2").astype(np.uint32)
+    return low, np.unpackbits(data[:, 2 * N_LIMBS :], axis=-1, bitorder="little")
+
+
+def _is_above(low: NDArray[np.uint32], high: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which limbs are no elements of the field."""
+    return np.asarray((high == 1) & (low != 0))
 
 
 def _points(xs: NDArray[np.integer]) -> NDArray[np.int32]:

@@ -1,6 +1,11 @@
 """Signatures, agreements and derived keys against the vectors of their standards."""
 
+from contextlib import suppress
+
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +99,63 @@ def test_a_key_that_fixes_every_agreement_is_refused(public: bytes) -> None:
 def test_a_private_key_has_32_bytes() -> None:
     with pytest.raises(ValueError, match="32 bytes, got 31"):
         IdentityKey.from_private_bytes(bytes(31))
+
+
+def test_an_agreement_key_has_32_bytes() -> None:
+    with pytest.raises(ValueError, match="32 bytes, got 33"):
+        AgreementKey(bytes(33))
+    with pytest.raises(SignatureError, match="member 3 is no key: it has 31 bytes"):
+        AgreementKey().agree(bytes(31), owner=3)
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
+def test_signatures_are_those_of_another_library(private: bytes, message: bytes) -> None:
+    """OpenSSL's, which signs and checks by the same standard."""
+    ours, theirs = IdentityKey(private), Ed25519PrivateKey.from_private_bytes(private)
+    signature = ours.sign(message)
+    assert ours.public_bytes == theirs.public_key().public_bytes_raw()
+    assert signature == theirs.sign(message)
+    verify(ours.public_bytes, theirs.sign(message), message, signer=0)
+    theirs.public_key().verify(signature, message)
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
+def test_agreements_are_those_of_another_library(private: bytes, other: bytes) -> None:
+    ours, theirs = AgreementKey(private), X25519PrivateKey.from_private_bytes(private)
+    public = AgreementKey(other).public_bytes
+    assert ours.public_bytes == theirs.public_key().public_bytes_raw()
+    assert ours.agree(public, owner=0) == theirs.exchange(X25519PublicKey.from_public_bytes(public))
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    ],
+)
+def test_a_key_under_which_a_signature_fits_many_messages_is_refused(public: str) -> None:
+    """Points of order 1, 2, 4 and 8. Where R is the neutral one too, s = 0 signs anything under
+    the first, and something under each: OpenSSL agrees."""
+    key, forged = bytes.fromhex(public), b"\1" + bytes(63)
+    found = []
+    for number in range(64):
+        message = bytes([number])
+        with pytest.raises(SignatureError, match="not that of member 2"):
+            verify(key, forged, message, signer=2)
+        with suppress(InvalidSignature):
+            Ed25519PublicKey.from_public_bytes(key).verify(forged, message)
+            found.append(number)
+    assert found
+
+
+def test_a_signature_of_another_length_is_refused() -> None:
+    key = IdentityKey.generate()
+    signature = key.sign(b"xy")
+    for wrong in (signature[:-1], signature + b"x", b""):
+        with pytest.raises(SignatureError, match="not that of member 1"):
+            verify(key.public_bytes, wrong, b"y", signer=1)
+    with pytest.raises(SignatureError, match="not that of member 1"):
+        verify(key.public_bytes[:-1], signature, b"xy", signer=1)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError
 from fedtrade.secure.masked.packing import (
+    are_among,
     check_names,
     pack_numbers,
     read_bytes,
@@ -71,3 +73,13 @@ def test_a_flood_of_names_makes_a_short_error() -> None:
     with pytest.raises(ProtocolError) as caught:
         check_names({f"{'x' * 10_000}{n}": b"" for n in range(100)}, "a")
     assert len(str(caught.value)) < 500
+
+
+NUMBERS = st.sets(st.integers(0, 12)).map(lambda found: np.array(sorted(found), dtype=np.int64))
+
+
+@given(st.permutations(range(10)), NUMBERS)
+def test_members_are_found_among_others(numbers: list[int], others: NDArray[np.int64]) -> None:
+    found = are_among(np.array(numbers), others)
+    assert found.tolist() == np.isin(numbers, others).tolist()
+    assert are_among(others[:0], others).shape == (0,)

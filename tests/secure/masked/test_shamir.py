@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from fedtrade.errors import ProtocolError, ThresholdError
 from fedtrade.secure.masked.shamir import (
+    N_LIMBS,
     SHARE_BYTES,
+    are_shares,
     decode,
     pack,
     reconstruct,
@@ -257,3 +259,18 @@ def test_other_bad_arguments() -> None:
         reconstruct(shares[None], np.array([[1, 1, 3]]), 2)
     with pytest.raises(ValueError, match=r"2 points need shares of shape \(2, 16\)"):
         decode(shares, [1, 2], 2)
+
+
+def test_rows_that_are_no_shares_are_told_from_those_that_are() -> None:
+    """A limb is below 65537: with its 17th bit set all others are zero."""
+    rows = pack(split([bytes(32)] * 3, np.arange(1, 3), 2))[0]
+    rows[:, 2 * N_LIMBS :] = 0
+    rows[1, 2 * N_LIMBS] = 1  # the first limb's
+    rows[1, :2] = 0, 0
+    rows[2, 2 * N_LIMBS] = 1
+    rows[2, :2] = 1, 0
+    assert are_shares(rows).tolist() == [True, True, False]
+    assert are_shares(rows[:0]).tolist() == []
+    assert unpack(rows[1], 1)[0, 0] == 65536
+    with pytest.raises(ProtocolError, match="above 65536"):
+        unpack(rows[2], 1)
