@@ -54,6 +54,7 @@ from fedtrade.secure.masked.packing import (
     are_among,
     check_names,
     pack_numbers,
+    parts_of,
     read_bytes,
     read_numbers,
     read_rows,
@@ -244,32 +245,31 @@ class MaskedClient:
         cohort = self._cohort(seed, numbers, whole)
         self._check_contributors(len(cohort.ring), f"are in group {cohort.index}")
         neighbours = cohort.neighbours(self._number)
-        adverts = read_rows(fields, "adverts", len(neighbours), ADVERT_BYTES)
-        near = nonces[np.searchsorted(numbers, neighbours)]
+        given = read_bytes(fields, "adverts", len(neighbours) * ADVERT_BYTES)
+        adverts = parts_of(given, ADVERT_BYTES)
+        near = parts_of(nonces[np.searchsorted(numbers, neighbours)].tobytes(), NONCE_BYTES)
         for number, nonce, advert in zip(neighbours.tolist(), near, adverts, strict=True):
             keys, signature = advert[: 2 * KEY_BYTES], advert[2 * KEY_BYTES :]
-            statement = advert_statement(
-                self._run, session, number, memory.view, nonce.tobytes(), keys.tobytes()
-            )
-            verify(self._roster[number], signature.tobytes(), statement, signer=number)
+            statement = advert_statement(self._run, session, number, memory.view, nonce, keys)
+            verify(self._roster[number], signature, statement, signer=number)
         self_seed = os.urandom(KEY_BYTES)
         points = np.arange(1, len(neighbours) + 1)
         shares = pack(split([memory.mask_secret, self_seed], points, cohort.parameters.threshold))
+        pairs = parts_of(shares.tobytes(), 2 * SHARE_BYTES)
         own = AgreementKey(memory.channel_secret)
         channel_keys, ciphertexts = [], []
-        for number, advert, pair in zip(neighbours.tolist(), adverts, shares, strict=True):
-            secret = own.agree(advert[KEY_BYTES : 2 * KEY_BYTES].tobytes(), owner=number)
+        for number, advert, pair in zip(neighbours.tolist(), adverts, pairs, strict=True):
+            secret = own.agree(advert[KEY_BYTES : 2 * KEY_BYTES], owner=number)
             ends = sorted((self._number, number))
             key = derive(secret, context("channel", self._run, session, *ends))
             channel_keys.append(key)
             # The seed goes with it: only members that drew the same graph read each other's shares.
-            sealed = AESGCM(key).encrypt(_direction(self._number), pair.tobytes(), seed)
-            ciphertexts.append(sealed)
+            ciphertexts.append(AESGCM(key).encrypt(_direction(self._number), pair, seed))
         memory.seed = seed
         memory.whole = WHOLE if whole else b""
         memory.members = self._roster.to_bits(numbers)
         memory.self_seed = self_seed
-        memory.mask_keys = adverts[:, :KEY_BYTES].tobytes()
+        memory.mask_keys = b"".join(advert[:KEY_BYTES] for advert in adverts)
         memory.channel_keys = b"".join(channel_keys)
         memory.channel_secret = memory.nonce = memory.view = b""
         memory.stage = SHARED
@@ -327,10 +327,10 @@ class MaskedClient:
         own = AgreementKey(memory.mask_secret)
         own_key = self_key(memory.self_seed, self._run, session, self._number, subject)
         keys = [(own_key, True)]
+        public_keys = parts_of(memory.mask_keys, KEY_BYTES)
         for place in np.flatnonzero(sharing).tolist():
             number = int(neighbours[place])
-            public = memory.mask_keys[KEY_BYTES * place : KEY_BYTES * (place + 1)]
-            secret = own.agree(public, owner=number)
+            secret = own.agree(public_keys[place], owner=number)
             key = pair_key(secret, self._run, session, self._number, number, subject)
             keys.append((key, self._number < number))
         masked = words.copy()
@@ -388,14 +388,15 @@ class MaskedClient:
         participants = self._roster.from_bits(memory.participants)
         neighbours = cohort.neighbours(self._number)
         places = np.flatnonzero(are_among(neighbours, participants))
-        sealed = read_rows(fields, "ciphertexts", len(places), CIPHERTEXT_BYTES)
+        given = read_bytes(fields, "ciphertexts", len(places) * CIPHERTEXT_BYTES)
+        sealed = parts_of(given, CIPHERTEXT_BYTES)
+        keys = parts_of(memory.channel_keys, KEY_BYTES)
         is_left = are_among(neighbours, survivors)
         dealers, shares = [], []
         for place, ciphertext in zip(places.tolist(), sealed, strict=True):
             number = int(neighbours[place])
-            key = memory.channel_keys[KEY_BYTES * place : KEY_BYTES * (place + 1)]
             try:
-                pair = AESGCM(key).decrypt(_direction(number), ciphertext.tobytes(), memory.seed)
+                pair = AESGCM(keys[place]).decrypt(_direction(number), ciphertext, memory.seed)
             except InvalidTag:
                 continue  # of a dealer that cheats; the others' shares are wanted all the same
             dealers.append(number)

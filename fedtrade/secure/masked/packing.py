@@ -18,6 +18,7 @@ __all__ = [
     "are_among",
     "check_names",
     "pack_numbers",
+    "parts_of",
     "read_bytes",
     "read_numbers",
     "read_rows",
@@ -107,6 +108,11 @@ def read_rows(fields: Fields, name: str, n_rows: int, width: int) -> NDArray[np.
     """
     value = read_bytes(fields, name, n_rows * width)
     return np.frombuffer(value, dtype=np.uint8).reshape(n_rows, width)
+
+
+def parts_of(data: bytes, width: int) -> list[bytes]:
+    """Bytes cut into parts of equal width."""
+    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
 def size_of(fields: Fields) -> int:

@@ -63,8 +63,8 @@ class Roster(Mapping[int, bytes]):
             )
 
     def to_bits(self, numbers: NDArray[np.int64]) -> bytes:
-        """A bit for each participant, set for these."""
-        return np.packbits(np.isin(self.numbers, numbers, assume_unique=True)).tobytes()
+        """A bit for each participant, set for these, which ascend."""
+        return np.packbits(are_among(self.numbers, numbers)).tobytes()
 
     def from_bits(self, bits: bytes) -> NDArray[np.int64]:
         """The inverse of `to_bits`."""
