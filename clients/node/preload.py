@@ -40,9 +40,7 @@ FIRST: Final[Mapping[Role, Needs]] = {
 """What a run's first message needs."""
 
 REST: Final[Mapping[Role, Needs]] = {
-    "participant": Needs(
-        ("scipy.special", "scipy.linalg.lapack", "torch"), ("fedtrade.models.tail_loss",)
-    ),
+    "participant": Needs(("torch",), ("fedtrade.models.tail_loss",)),
     "key_holder": Needs(),
 }
 """What the others need besides."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from fedtrade.baselines.student_t import student_t_quantile, student_t_shortfall
 
@@ -23,6 +23,25 @@ def test_agrees_with_numerical_integration(level: float, dof: float) -> None:
         lambda x: x * stats.t.pdf(x / scale, dof) / scale, -np.inf, float(q), epsrel=1e-10
     )
     assert student_t_shortfall(level, dof) == pytest.approx(integral / level, rel=1e-5)
+
+
+@given(st.floats(-12.0, -0.3011), st.floats(2.01, 3_000.0), st.booleans())
+def test_quantiles_are_those_of_scipy_far_out_too(
+    exponent: float, dof: float, is_upper: bool
+) -> None:
+    level = 10.0**exponent
+    if is_upper and exponent > -3.0:  # 1 - level has lost digits beyond
+        level = 1.0 - level
+    ours = student_t_quantile(level, dof) / np.sqrt((dof - 2.0) / dof)
+    assert ours == pytest.approx(special.stdtrit(dof, level), rel=1e-8, abs=1e-10)
+
+
+def test_levels_of_any_shape_and_the_middle() -> None:
+    levels = np.array([[0.01, 0.5, 0.99]])
+    found = student_t_quantile(levels, 5.0)
+    assert found.shape == (1, 3)
+    assert found[0, 1] == 0.0
+    assert found[0, 0] == pytest.approx(-found[0, 2])
 
 
 def test_many_degrees_of_freedom_are_normal() -> None:
