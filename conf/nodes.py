@@ -14,7 +14,7 @@ from fedtrade.nodes.settings import ClientSettings, ServerSettings
 from fedtrade.settings import Settings
 from fedtrade.settings_record import SettingsRecord
 
-__all__ = ["client_settings", "server_settings"]
+__all__ = ["client_settings", "server_settings", "settings_of_kit"]
 
 PATHS: Final = (
     "root_certificates",
@@ -75,7 +75,32 @@ class _Own(SettingsRecord):
     server: ServerSettings
 
 
+def settings_of_kit(kit: Path) -> dict[str, Any]:
+    """What a whole kit sets by itself beyond who the party is and where its files are.
+
+    Whoever made the kit has chosen it: whether other code than this installation's may answer, or
+    what a run may ask for.
+
+    Raises
+    ------
+    ConfigurationError
+        If the kit is not whole, or has a key that is none of `conf/client.yaml`.
+    """
+    return {
+        key: value
+        for key, value in _flat(_read_kit(kit))
+        if key not in (*PATHS, "name", "role", "number", "superlink")
+    }
+
+
 def _kit_overrides(kit: Path) -> Iterator[str]:
+    for key, value in _flat(_read_kit(kit)):
+        if key in PATHS and isinstance(value, str):
+            value = str((kit / value).absolute())
+        yield f"{key}={_text(value)}"
+
+
+def _read_kit(kit: Path) -> Mapping[str, Any]:
     check_kit(kit)
     path = kit / SETTINGS
     try:
@@ -86,10 +111,12 @@ def _kit_overrides(kit: Path) -> Iterator[str]:
         ) from None
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{path} must have keys of `fedtrade client`.")
-    for key, value in _flat(values):
-        if key in PATHS and isinstance(value, str):
-            value = str((kit / value).absolute())
-        yield f"{key}={_text(value)}"
+    unknown = [key for key in values if key not in ClientSettings.model_fields]
+    if unknown:
+        raise ConfigurationError(
+            f"{path} has the key {unknown[0]!r}, which no kit has; ask for a new kit."
+        )
+    return values
 
 
 def _with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +149,7 @@ def _text(value: Any) -> str:
         case list() | tuple():
             return f"[{','.join(map(_text, value))}]"
         case str() if not PLAIN.fullmatch(value):
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
             return f"'{escaped}'"
         case _:
             return str(value)

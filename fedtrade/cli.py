@@ -286,15 +286,17 @@ def client(
 
     OVERRIDES change conf/client.yaml; they stay on this machine and beat what a run brings.
     """
-    from conf.nodes import client_settings
+    from conf.nodes import client_settings, settings_of_kit
     from fedtrade.nodes.launch import launch_client
     from fedtrade.report.settings_text import settings_yaml
 
-    own = client_settings([*(overrides or []), *context.args])
+    arguments = [*(overrides or []), *context.args]
+    own = client_settings(arguments)
     if plan:
         print(settings_yaml(own.to_mapping()), end="")
         return
-    launch_client(own)
+    kits = [Path(text.partition("=")[2]) for text in arguments if text.startswith("kit=")]
+    launch_client(own, settings_of_kit(kits[0]) if kits else None)
 
 
 class _MakeByDefault(typer.core.TyperGroup):
@@ -350,14 +352,18 @@ def provision_revoke(
 
 @provision.command("renew")
 def provision_renew(
-    file: Annotated[Path, typer.Argument(help="consortium.yaml.")], folder: Folder = CONSORTIUM
+    file: Annotated[Path, typer.Argument(help="consortium.yaml.")],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Of the consortium; by default beside the file.")
+    ] = None,
 ) -> None:
     """Make a new certificate of the server; the nodes need nothing new."""
     from fedtrade.nodes.consortium import Consortium
-    from fedtrade.nodes.provision import renew
+    from fedtrade.nodes.provision import default_folder, renew
 
-    until = renew(Consortium.read(file), folder)
-    certificate = folder / "server" / "server.crt"
+    place = folder or default_folder(file)
+    until = renew(Consortium.read(file), place)
+    certificate = place / "server" / "server.crt"
     print(f"{certificate} is new, valid until {until:%Y-%m-%d}; start the server again.")
 
 
@@ -374,10 +380,13 @@ def provision_keys(
 
 @provision.command("check")
 def provision_check(kit: Annotated[Path, typer.Argument(help="A kit's folder.")]) -> None:
-    """See that a kit is whole, and its keys private."""
-    from fedtrade.nodes.kits import check_kit
+    """See that a kit is whole and its keys private, and what it sets by itself."""
+    from conf.nodes import settings_of_kit
+    from fedtrade.nodes.launch import sentence_on_kit
 
-    check_kit(kit)
+    found = settings_of_kit(kit)
+    if found:
+        print(sentence_on_kit(found))
     print(f"{kit} is whole.")
 
 

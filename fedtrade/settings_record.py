@@ -38,10 +38,12 @@ def validation_sentence(error: ValidationError) -> str:
     """Name each wrong key with its value and what was expected."""
     parts = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "settings"
+        key = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         given = "" if problem["type"] in ("missing", "value_error") else _given(problem["input"])
-        parts.append(f"{key}{given}: {message[0].lower()}{message[1:]}")
+        if key:  # else the message is about the whole and names what it is about
+            message = f"{key}{given}: {message[0].lower()}{message[1:]}"
+        parts.append(message)
     return "; ".join(parts) + "."
 
 

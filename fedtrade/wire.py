@@ -116,10 +116,15 @@ def check_version(said: object, who: str) -> None:
     """
     own = own_version()
     if said != own:
-        told = "does not say which fedtrade it is" if said is None else f"is fedtrade {said!s:.64}"
+        told = "does not say which fedtrade it is" if said is None else f"is fedtrade {_line(said)}"
         raise ConfigurationError(
             f"{who} {told}, and this is fedtrade {own}: install the same one everywhere."
         )
+
+
+def _line(said: object) -> str:
+    """A stranger's words as the part of one line that they may be."""
+    return "".join(c if c.isprintable() else " " for c in f"{said!s:.64}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ def discover(
             number, own_bars = _read_description(answer)
             _check_unused(number, participants)
         except (ValueError, ConfigurationError) as error:
-            refusals.append(Refusal(answer.node_id, str(error)))
+            refusals.append(Refusal(answer.node_id, printable(str(error))))
         else:
             participants[answer.node_id] = number
             bars.append(own_bars)

@@ -20,6 +20,12 @@ from fedtrade.wire import (
 EPISODE = EpisodeRecord(number=3, fold=-1, origin=946_857_600, test_end=949_449_600, n_skip=2)
 
 
+def test_a_strangers_version_stays_in_one_line() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_version('x\nTraceback (most recent call last):\n{"event": 1}', "its node")
+    assert str(caught.value).splitlines() == [str(caught.value)]
+
+
 def test_an_episode_survives_its_message() -> None:
     assert EpisodeRecord.from_config({**EPISODE.to_config(), "sum": "nowcast"}) == EPISODE
 

@@ -38,6 +38,8 @@ def student_t_shortfall(level: ArrayLike, dof: float) -> NDArray[np.float64]:
 
 def _standard_quantile(level: ArrayLike, dof: float) -> NDArray[np.float64]:
     probability = np.asarray(level, dtype=np.float64)
+    if not dof > 0.0:
+        raise ValueError(f"dof must be positive, got {dof}.")
     if not np.all((probability > 0.0) & (probability < 1.0)):
         raise ValueError(f"level must be in (0, 1), got {level!r}.")
     found = [_one_quantile(float(p), float(dof)) for p in probability.ravel()]

@@ -11,19 +11,30 @@ from pydantic import Field, field_validator, model_validator
 
 from fedtrade.errors import ConfigurationError
 from fedtrade.nodes.certificates import AUTHORITY_DAYS, read_node_public
-from fedtrade.nodes.settings import ClientSettings, Limits
+from fedtrade.nodes.settings import ClientSettings
 from fedtrade.settings_record import SettingsRecord
 
 __all__ = ["Consortium", "Member", "ServerPlace"]
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
+ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^:\s]+):\d{1,5}")
 IDENTITY: Final = re.compile(r"[0-9a-f]{64}")
 PUBLIC: Final = "ecdsa-sha2-"
 """How the line of a node's public key begins."""
 
 GIVEN: Final = ("name", "number", "role", "superlink")
 """Keys of `conf/client.yaml` that follow from the consortium."""
+
+SOME_KIT: Final = {
+    "name": "a",
+    "number": 0,
+    "superlink": "localhost:1",
+    "root_certificates": "a",
+    "key": "a",
+    "state": "a",
+}
+"""What a kit has of its own, so that the rest can be checked."""
 
 MOST_PORT: Final = 65535
 
@@ -62,10 +73,11 @@ class Member(SettingsRecord):
         allow = value.get("allow", {})
         if not isinstance(allow, Mapping):
             raise ValueError(f"allow={allow!r} must have keys such as modes")
+        rest = {key: chosen for key, chosen in value.items() if key != "data"}  # not yet whole
         try:
-            Limits.from_mapping(allow)
+            ClientSettings.from_mapping(SOME_KIT | rest)
         except ConfigurationError as error:
-            raise ValueError(f"allow.{error}".rstrip(".")) from None
+            raise ValueError(str(error).rstrip(".")) from None
         return value
 
     # Neither value is told when it is wrong: it may be a private key by mistake.
@@ -110,8 +122,15 @@ class ServerPlace(SettingsRecord):
         Further names and addresses that its certificate is for.
     """
 
-    address: Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:]+\]|[^:\s]+):\d{1,5}$")]
+    address: str
     hosts: tuple[str, ...] = ()
+
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        if not ADDRESS.fullmatch(value):
+            raise ValueError(f"{value!r} is not HOST:PORT, such as fed.example.com:8443")
+        return value
 
     @model_validator(mode="after")
     def _check_places(self) -> "ServerPlace":
@@ -165,9 +184,12 @@ class Consortium(SettingsRecord):
     @model_validator(mode="after")
     def _check_names(self) -> "Consortium":
         names = [member.name.lower() for member in self.members]
-        twice = [name for name in names if names.count(name) > 1]
+        twice = [m.name for m in self.members if names.count(m.name.lower()) > 1]
         if twice:
-            raise ValueError(f"{twice[0]!r} is there twice; each party has a name and one role")
+            raise ValueError(
+                f"the party {twice[0]!r} is there twice; each has a name of its own, in which "
+                "capital letters do not count, and one role"
+            )
         return self
 
     @property

@@ -1,9 +1,10 @@
 """What the commands `fedtrade server` and `fedtrade client` do, with what they say meanwhile."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fedtrade.errors import ConfigurationError, FedtradeError
 from fedtrade.folder_lock import ENDING_S, check_free, held
@@ -21,7 +22,13 @@ from fedtrade.nodes.supernode import SuperNode
 from fedtrade.report.outputs import RESULTS
 from fedtrade.settings import Settings
 
-__all__ = ["launch_client", "launch_run", "launch_server", "print_provisioned"]
+__all__ = [
+    "launch_client",
+    "launch_run",
+    "launch_server",
+    "print_provisioned",
+    "sentence_on_kit",
+]
 
 PAUSE_S = 0.2
 USER_ERROR = 2
@@ -58,8 +65,13 @@ def launch_server(
     _print_results(Path(settings.out))
 
 
-def launch_client(settings: ClientSettings) -> None:
+def launch_client(settings: ClientSettings, of_kit: Mapping[str, Any] | None = None) -> None:
     """Run a party's node until told to stop.
+
+    Parameters
+    ----------
+    of_kit : mapping of str to object, or None
+        What the kit sets by itself, which the log says.
 
     Raises
     ------
@@ -68,6 +80,8 @@ def launch_client(settings: ClientSettings) -> None:
     """
     with _log(settings.name, settings) as log, stopping() as stop:
         _check_prices(settings)
+        if of_kit:
+            log.say(sentence_on_kit(of_kit))
         make_private_folder(Path(settings.state))
         with held(Path(settings.state), "state"):
             node = SuperNode(settings, log.passed_on(settings.name), log.say)
@@ -102,6 +116,12 @@ def launch_run(settings: Settings, connection: str) -> None:
     is_here = results.exists() and results.stat().st_mtime_ns != before
     if is_here and settings.progress != "none":
         _print_results(Path(settings.out))
+
+
+def sentence_on_kit(of_kit: Mapping[str, Any]) -> str:
+    """What a kit sets by itself, for those who run it and did not make it."""
+    settings = ", ".join(f"{key}={value!r}" for key, value in of_kit.items())
+    return f"The kit, and so whoever made it, sets {settings}."
 
 
 def print_provisioned(made: Provisioned) -> None:

@@ -97,6 +97,7 @@ def provision(consortium: Consortium, folder: Path) -> Provisioned:
     for member in consortium.members:
         if member.name in known:
             _check_same(known[member.name], _role(consortium, member), member, kits / member.name)
+    _check_own_keys(consortium, before)
     for place in (folder, folder / AUTHORITY_FOLDER, server, kits):
         make_private_folder(place)
     certificates = _make_certificates(consortium, folder)
@@ -245,6 +246,22 @@ def _check_same(known: Party, role: Role, member: Member, kit: Path) -> None:
                 f"{known.name} is registered with another {what}; put back what it had, or revoke "
                 "it and give it a new name."
             )
+
+
+def _check_own_keys(consortium: Consortium, before: Iterable[Party]) -> None:
+    """No party may bring the keys of another, of one that was taken out either."""
+    for what in ("node_key", "identity"):
+        owners = {getattr(party, what): party.name for party in before}
+        for member in consortium.members:
+            key = getattr(member, what)
+            if key is None:
+                continue
+            owner = owners.setdefault(key, member.name)
+            if owner != member.name:
+                raise ConfigurationError(
+                    f"{owner} and {member.name} have the same {what}; make new keys for "
+                    f"{member.name} with `fedtrade provision keys`."
+                )
 
 
 def _keys_of(member: Member, kit: Path) -> tuple[str, str]:

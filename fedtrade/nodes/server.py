@@ -38,8 +38,9 @@ ROUTINE: Final = re.compile(
 
 LISTENING: Final = "Uvicorn running"
 GATEWAY_S: Final = 30.0
-TRACEBACK: Final = "Traceback (most recent call last)"
-RAISED: Final = re.compile(r"fedtrade\.errors\.\w+: (.*)")
+TRACEBACK: Final = re.compile(r"\s*Traceback \(most recent call last\)")
+RAISED: Final = re.compile(r"\s*fedtrade\.errors\.\w+: (.*)")
+"""Both at the start of a line: within one they may be a participant's words."""
 
 
 class Server:
@@ -282,7 +283,7 @@ def run_to_its_end(
             continue
         if server.superlink.run_status(run_id) == COMPLETED:
             return
-        if any(TRACEBACK in line for line in lines):
+        if any(TRACEBACK.match(line) for line in lines):
             raise NodeError(reason_of(lines) or f"the run {run_id} failed; see the lines above.")
         say(f"The process of the run {run_id} has died; starting it again.")
     raise NodeError(f"the run has been cut off {MOST_STARTS} times; see the lines above.")
@@ -312,5 +313,5 @@ def _attempt(
 
 def reason_of(lines: list[str]) -> str:
     """What a ServerApp raised, if it was one of our errors."""
-    found = [match for line in lines if (match := RAISED.search(line))]
+    found = [match for line in lines if (match := RAISED.match(line))]
     return found[-1].group(1) if found else ""

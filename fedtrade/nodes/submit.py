@@ -16,7 +16,7 @@ from fedtrade.nodes.flower_commands import flwr, said
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.settings import Settings
 
-__all__ = ["Submitted", "submit"]
+__all__ = ["Submitted", "run_started", "submit"]
 
 STARTED: Final = re.compile(r"Successfully started run (\d+)")
 
@@ -79,10 +79,14 @@ class Submitted:
         self.process.stop()
 
     def _heard(self, line: str) -> None:
-        found = STARTED.search(line)
-        if found:
-            self.run_id = found.group(1)
+        self.run_id = self.run_id or run_started(line)  # later lines have others' words
         self._on_line(line)
+
+
+def run_started(line: str) -> str:
+    """The id of the run that Flower says it has started; empty if it says something else."""
+    found = STARTED.search(line)
+    return found.group(1) if found else ""
 
 
 def submit(

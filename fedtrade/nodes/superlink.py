@@ -23,6 +23,7 @@ from fedtrade.nodes.flower import (
 from fedtrade.nodes.flower_commands import flwr, json_of, run_status
 from fedtrade.nodes.kits import AUTHORITY
 from fedtrade.nodes.logs import LOG_VARIABLE
+from fedtrade.nodes.private_files import check_private
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
 from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Party, Registry
@@ -91,6 +92,7 @@ class SuperLink:
                     f"server.folder={str(folder)!r} has no {name}; `fedtrade provision "
                     "consortium.yaml` makes it."
                 )
+        check_private(self.folder / CERTIFICATE_KEY)
         write_connection(self.home, self.address, self.authority)
         self._has_memory = (self.folder / DATABASE).exists()
         self.command = superlink_command(self.folder, host, port)

@@ -212,7 +212,7 @@ class EncryptedSums(PrivateSums):
                 pad = _read_pad(members.answers[node])
                 verify_pad_key(pad, self.run, number, key)
             except SecureAggregationError as error:
-                refusals.append(Refusal(node, str(error)))
+                refusals.append(Refusal(node, printable(str(error))))
             else:
                 self._numbers[node], self._roster[number] = number, key
                 self._pads[number] = pad

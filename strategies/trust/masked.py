@@ -182,7 +182,7 @@ class MaskedSums(PrivateSums):
                 if key in identities.values():
                     raise ProtocolError("it sent the identity key of another participant")
             except ProtocolError as error:
-                refusals.append(Refusal(node, str(error)))
+                refusals.append(Refusal(node, printable(str(error))))
             else:
                 identities[number] = key
         self._numbers = {n: k for n, k in members.participants.items() if k in identities}

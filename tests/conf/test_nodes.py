@@ -13,7 +13,7 @@ from fedtrade.nodes.provision import provision
 
 @pytest.fixture(scope="module")
 def kits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("a 'strange' place")
+    folder = tmp_path_factory.mktemp("a 'strange' ${place}")
     strict = {"allow": {"modes": ["masked"], "most_rounds": 5}, "data": "from_run"}
     values = {
         "name": "desk",

@@ -68,6 +68,15 @@ def test_all_that_a_file_may_say_is_read(path: Path) -> None:
             f"{HEAD}participants: [{{name: a, settings: {{allow: {{modes: [hidden]}}}}}}]",
             r"allow\.modes\.0='hidden'",
         ),
+        (
+            f"{HEAD}participants: [{{name: a, settings: {{privacy: {{least: bogus}}}}}}]",
+            r"privacy\.least='bogus'",
+        ),
+        (f"{HEAD}participants: [{{name: a, settings: {{poll_s: fast}}}}]", "poll_s='fast'"),
+        (
+            f"{HEAD}participants: [{{name: Alpha}}, {{name: alpha}}]",
+            r"yaml: the party 'Alpha' is there twice",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_by_the_key(path: Path, text: str, reason: str) -> None:

@@ -13,9 +13,10 @@ import yaml
 from fedtrade.errors import ConfigurationError, OutputError
 from fedtrade.nodes import provision as module
 from fedtrade.nodes.certificates import served_by
-from fedtrade.nodes.kits import check_kit, make_keys, public_keys
+from fedtrade.nodes.kits import check_kit, make_keys, public_keys, write_manifest
 from fedtrade.nodes.provision import provision, renew, revoke
 from fedtrade.nodes.registry import Registry
+from fedtrade.nodes.superlink import SuperLink
 from tests.nodes.provisioned import PARTIES, assert_secret, consortium, named, outcomes
 
 ROOT = Path(__file__).parents[2]
@@ -266,6 +267,33 @@ def test_a_party_may_make_its_own_keys(tmp_path: Path) -> None:
     assert_secret(keys, texts)
 
 
+def test_no_party_has_the_keys_of_another(tmp_path: Path) -> None:
+    """Nor of one that was taken out; nothing is made then."""
+    made = tmp_path / "consortium"
+    node_key, identity = make_keys(tmp_path / "own")
+    own = {"node_key": node_key, "identity": identity}
+    twins = [{"name": "alpha", **own}, {"name": "beta", **own}]
+    with pytest.raises(ConfigurationError, match="alpha and beta have the same node_key; make new"):
+        provision(consortium(participants=twins, key_holders=[]), made)
+    assert not made.exists()
+    first = [{"name": "alpha", **own}, {"name": "gamma"}]
+    provision(consortium(participants=first, key_holders=[]), made)
+    revoke(made, "alpha")
+    before = contents(made)
+    again = [*first, {"name": "alpha2", **own}]
+    with pytest.raises(ConfigurationError, match="alpha and alpha2 have the same node_key"):
+        provision(consortium(participants=again, key_holders=[]), made)
+    assert contents(made) == before
+
+
+def test_a_server_does_not_start_with_a_key_that_others_may_read(tmp_path: Path) -> None:
+    made = tmp_path / "consortium"
+    provision(consortium(), made)
+    (made / "server/server.key").chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"server\.key has mode 0644.*chmod 600"):
+        SuperLink(made / "server", "127.0.0.1", 1)
+
+
 def fedtrade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "fedtrade.cli", "provision", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -277,6 +305,37 @@ def fedtrade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
         stderr=subprocess.STDOUT,
         check=False,
     )
+
+
+def test_a_certificate_is_renewed_beside_its_file(tmp_path: Path) -> None:
+    """And not that of another consortium in the working folder."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for folder in (tmp_path, other):
+        (folder / "consortium.yaml").write_text(FILE)
+        assert fedtrade("consortium.yaml", cwd=folder).returncode == 0
+    here, there = (p / "consortium/server/server.crt" for p in (tmp_path, other))
+    before = here.read_bytes(), there.read_bytes()
+    done = fedtrade("renew", "other/consortium.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert here.read_bytes() == before[0]
+    assert there.read_bytes() != before[1]
+
+
+def test_what_a_kit_sets_by_itself_is_said(tmp_path: Path) -> None:
+    (tmp_path / "consortium.yaml").write_text(FILE)
+    assert fedtrade("consortium.yaml", cwd=tmp_path).returncode == 0
+    kit = tmp_path / "consortium/kits/alpha"
+    settings = kit / "client.yaml"
+    settings.write_text(settings.read_text() + "code: bundle\nexecutor: stock\n")
+    write_manifest(kit)
+    said = fedtrade("check", str(kit), cwd=tmp_path).stdout.decode()
+    assert "whoever made it, sets code='bundle', executor='stock'." in " ".join(said.split())
+    settings.write_text(settings.read_text() + "hydra: {job: {name: x}}\n")
+    write_manifest(kit)
+    done = fedtrade("check", str(kit), cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"has the key 'hydra', which no kit has" in done.stdout
 
 
 def test_the_commands_tell_no_private_key(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from fedtrade.nodes.ports import free_port
 from fedtrade.nodes.private_files import write_private
 from fedtrade.nodes.process import Process
 from fedtrade.nodes.server import reason_of
+from fedtrade.nodes.submit import run_started
 from fedtrade.nodes.supernode import JOINED, SuperNode, node_command
 from simulations import inprocess
 from tests.nodes.loopback import (
@@ -194,3 +195,6 @@ def test_the_reason_of_a_failed_run_is_its_errors_sentence() -> None:
     said = ["Traceback", "fedtrade.errors.DataError: no bar is left.", "Exit Code: 201"]
     assert reason_of(said) == "no bar is left."
     assert reason_of(["Traceback"]) == ""
+    assert run_started("INFO : Successfully started run 4711") == "4711"
+    words = "gamma is left out: fedtrade.errors.DataError: all is lost."
+    assert reason_of([words]) == ""  # a participant's, within a line
