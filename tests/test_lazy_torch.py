@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from fedtrade.lazy_torch import torch
 
 UNTRAINED = """
@@ -21,6 +23,20 @@ def test_a_participant_describes_itself_without_torch() -> None:
     done = subprocess.run(
         [sys.executable, "-c", UNTRAINED], capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_as_before_behind_it(collects: bool) -> None:
+    code = f"""
+import gc
+from fedtrade.lazy_torch import torch
+gc.enable() if {collects} else gc.disable()
+torch.zeros
+assert gc.isenabled() is {collects}
+assert gc.get_freeze_count() > 100_000
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
