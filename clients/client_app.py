@@ -23,6 +23,7 @@ from clients.parties import key_holder_of, party_of
 from clients.record_level import train_on_own_records
 from clients.released import note_release
 from clients.roles import is_key_holder
+from fedtrade.secure import PlainAggregation
 from fedtrade.settings import SUMMED
 from fedtrade.summed_scores import no_score_part, score_part, scored_bars
 from fedtrade.tasks import LocalUpdate, NamesArms, Sample, Shared, Task
@@ -118,7 +119,10 @@ def _trained(
     def gradient(at: np.ndarray) -> np.ndarray | None:
         return request.task.train(at, request.sample, request.shared).gradient
 
-    asked = LocalCorrection.of(message, context, gradient)
+    in_the_clear = isinstance(request.participant.aggregation, PlainAggregation)
+    asked = LocalCorrection.of(message, context, gradient, remembers=in_the_clear)
+    if asked is not None and not in_the_clear:
+        request.participant.check_corrected()
     if asked is None:
         return request.task.train(vector, request.sample, request.shared)
     result = request.task.train(vector, request.sample, request.shared, correction=asked.correction)

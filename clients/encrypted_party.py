@@ -8,6 +8,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
 
+from clients.brought import brought_digest
 from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import own_bytes, own_identity, read_round, read_run
 from clients.key_roster import check_key_roster
@@ -103,7 +104,7 @@ class EncryptedParty(Party):
                 "the server greets again in the middle of a run, and could put another in the "
                 "place of the key holder: start the run anew."
             )
-        run = read_run(message, self._settings, self._noise)
+        run = read_run(message, self._settings, self._noise, brought_digest(self._context))
         identity = own_identity(self._context)
         self._context.state[RUN] = ConfigRecord({RUN: run})
         if PAD_KEY not in self._context.state:

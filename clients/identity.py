@@ -110,9 +110,17 @@ def read_identities(path: str) -> dict[int, bytes]:
 
 
 def read_run(
-    message: Message, settings: PrivateAggregation, noise: NoisyVectors | None = None
+    message: Message,
+    settings: PrivateAggregation,
+    noise: NoisyVectors | None = None,
+    brought: str = "",
 ) -> bytes:
     """The run that a greeting begins, by the name that includes this party's own settings.
+
+    Parameters
+    ----------
+    brought : str
+        Digest of all settings that the run brought (`clients.brought`).
 
     Raises
     ------
@@ -135,7 +143,7 @@ def read_run(
         )
     agreed = None if noise is None else noise.agreed()
     check_agreed(settings, greeting.get(SETTINGS), agreed)
-    return agreed_run(run, settings, agreed)
+    return agreed_run(run, settings, agreed, brought)
 
 
 def read_round(message: Message) -> tuple[int, bool]:

@@ -31,18 +31,30 @@ class LocalCorrection:
         Its state keeps the participant's variate of the present episode, and no other.
     key : str or None
         Where in the state; None if no variates are kept.
+    has_variates : bool
+        Whether the new variate is sent.
     """
 
     correction: Correction
     context: Context
     key: str | None
+    has_variates: bool
 
     @classmethod
-    def of(cls, message: Message, context: Context, gradient: Gradient) -> "LocalCorrection | None":
+    def of(
+        cls, message: Message, context: Context, gradient: Gradient, *, remembers: bool = True
+    ) -> "LocalCorrection | None":
         """The correction that a training message asks for, or None.
 
         A participant whose memory was lost with an interrupted run takes its variate once more at
         the vector at which it did so last.
+
+        Parameters
+        ----------
+        remembers : bool
+            Whether variates are kept from round to round. In private modes they are not, but taken
+            at what the message says: a sum is of what all were asked alike, and a server could have
+            asked each another vector before, to know by its variate what it sends next.
         """
         config = message.content.config_records[CONFIG]
         arrays = message.content.array_records[ARRAYS]
@@ -50,13 +62,13 @@ class LocalCorrection:
             return None
         proximal = float(config.get(PROXIMAL, 0.0))  # type: ignore[arg-type]
         if VARIATE not in arrays:
-            return cls(Correction(proximal), context, None)
+            return cls(Correction(proximal), context, None, has_variates=False)
         key = f"{VARIATE}/{EpisodeRecord.from_config(config).number}"
-        own = _kept(context, key)
+        own = _kept(context, key) if remembers else None
         if own is None and VARIATE_AT in arrays:
             own = gradient(arrays[VARIATE_AT].numpy())
         shift = variate_shift(arrays[VARIATE].numpy(), own)
-        return cls(Correction(proximal, shift), context, key)
+        return cls(Correction(proximal, shift), context, key if remembers else None, True)
 
     def finish(self, result: LocalUpdate) -> NDArray[np.float32]:
         """What is sent: the update, and behind it the new variate, which is remembered.
@@ -66,7 +78,7 @@ class LocalCorrection:
         ConfigurationError
             If variates are kept and the task gives no gradient.
         """
-        if self.key is None:
+        if not self.has_variates:
             return result.update
         if result.gradient is None:
             raise ConfigurationError(
@@ -75,9 +87,10 @@ class LocalCorrection:
                 "strategy.client_correction."
             )
         own = np.asarray(result.gradient, dtype=np.float32)
-        for name in [name for name in self.context.state if name.startswith(f"{VARIATE}/")]:
-            del self.context.state[name]
-        self.context.state[self.key] = ArrayRecord({VARIATE: Array(own)})
+        if self.key is not None:
+            for name in [name for name in self.context.state if name.startswith(f"{VARIATE}/")]:
+                del self.context.state[name]
+            self.context.state[self.key] = ArrayRecord({VARIATE: Array(own)})
         return np.concatenate([result.update, own])
 
 

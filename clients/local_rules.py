@@ -4,7 +4,6 @@ It stands before everything that a message could set off. Where a node has no se
 as in a simulation, it does nothing.
 """
 
-import hashlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Final
 
 from flwr.app import ConfigRecord, Context, Message, MessageType
 
+from clients.brought import BROUGHT, RECORD, SETTINGS
 from clients.contributed import kind_of
 from clients.roles import is_key_holder
 from conf import resolve
@@ -25,10 +25,7 @@ from fedtrade.wire import CONFIG, DESCRIBE, ROUND_NUMBER, VERSION, check_version
 
 __all__ = ["local_settings_of", "obey"]
 
-SETTINGS: Final = "settings"
-RECORD: Final = "local-rules"
 ANSWERS: Final = "answers"
-PINNED: Final = "settings-sha256"
 
 Call = Callable[[Message, Context], Message]
 
@@ -51,9 +48,10 @@ def obey(message: Message, context: Context, call_next: Call) -> Message:
     asked = str(context.run_config.get(SETTINGS, ""))
     _check_version(message)
     _check_role(context, local)
-    settings = effective(resolve(asked), local)
+    brought = resolve(asked)
+    settings = effective(brought, local)
     _check_message(message, settings)
-    _count(context, local, asked)
+    _count(context, local, brought.digest())
     context.run_config[SETTINGS] = settings.to_json()
     try:
         with _within(local.allow.most_seconds):
@@ -96,12 +94,11 @@ def _check_message(message: Message, settings: Settings) -> None:
         check_round(config.get(ROUND_NUMBER), settings)
 
 
-def _count(context: Context, local: ClientSettings, asked: str) -> None:
+def _count(context: Context, local: ClientSettings, digest: str) -> None:
     """Count the messages of the run, whose settings must stay what they were at first."""
     kept = context.state.get(RECORD)
     record = kept if isinstance(kept, ConfigRecord) else ConfigRecord()
-    digest = hashlib.sha256(asked.encode()).hexdigest()
-    if record.get(PINNED, digest) != digest:
+    if record.get(BROUGHT, digest) != digest:
         raise LimitError(
             "the run's settings are others than at its first message, and this participant "
             "answers by those."
@@ -113,7 +110,7 @@ def _count(context: Context, local: ClientSettings, asked: str) -> None:
             f"this participant has answered {n_answers} messages of the run, as many as it allows "
             "(allow.most_answers)."
         )
-    context.state[RECORD] = ConfigRecord({PINNED: digest, ANSWERS: n_answers + 1})
+    context.state[RECORD] = ConfigRecord({BROUGHT: digest, ANSWERS: n_answers + 1})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
+from clients.brought import brought_digest
 from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import (
     check_roster,
@@ -92,7 +93,7 @@ class MaskedParty(Party):
                 "the server greets again in the middle of a run, and could put others in the place "
                 "of the participants: start the run anew."
             )
-        run = read_run(message, self._settings, self._noise)
+        run = read_run(message, self._settings, self._noise, brought_digest(self._context))
         identity = own_identity(self._context)
         self._context.state[RUN] = ConfigRecord({RUN: run})
         if STATE in self._context.state:

@@ -131,6 +131,19 @@ class Participant:
         federation, n_participants = self._settings.federation, self._holdings.n_participants
         return federation.is_scored(self.number, n_participants, episode.fold)
 
+    def check_corrected(self) -> None:
+        """Refuse to correct training where its own settings name no correction.
+
+        Raises
+        ------
+        ProtocolError
+        """
+        if not self._settings.strategy.options.get("client_correction"):
+            raise ProtocolError(
+                "the message asks to correct local training, and the settings of this private run "
+                "name no strategy.client_correction."
+            )
+
     def check_summed_scores(self) -> None:
         """Refuse to add to a sum of scores that might show its own.
 

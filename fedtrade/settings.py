@@ -4,6 +4,7 @@ Composed once from `conf/`, validated here, and sent as one JSON string to where
 Every refusal names the key that was wrong.
 """
 
+import hashlib
 import json
 import math
 from functools import lru_cache
@@ -222,3 +223,7 @@ class Settings(SettingsRecord):
     def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps(self.to_mapping(), separators=(",", ":"))
+
+    def digest(self) -> str:
+        """SHA-256 of all settings, in hexadecimal: the same wherever they are the same."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()

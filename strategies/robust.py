@@ -288,6 +288,7 @@ class RobustAggregation(RoundStrategy):
             draw=(self._seed, number, server_round),
             clip=self._clip(),
         )
+        before = self._last_vector()
         self._round = _Round(number, server_round, vector, request, len(eligible), grid)
         config["server-round"] = server_round
         if request.clip is not None:
@@ -296,11 +297,21 @@ class RobustAggregation(RoundStrategy):
             config[PROXIMAL] = self.client_correction.proximal
         if self.client_correction.uses_variates:
             arrays[VARIATE] = Array(self._variate(len(vector)))
-            if self._variate_at is not None:
-                arrays[VARIATE_AT] = Array(self._variate_at)
-                self._variate_at = None
+            if before is not None:
+                arrays[VARIATE_AT] = Array(before)
         content = RecordDict({ARRAYS: arrays, CONFIG: config})
         return self.trust_mode.ask_training(content, request)
+
+    def _last_vector(self) -> NDArray[np.float32] | None:
+        """What the last round of the episode asked about, if participants need to be told.
+
+        Those in the clear remember their variates, unless the run was interrupted. In private
+        modes they remember none: a variate could be of a model that was sent to one of them alone.
+        """
+        at, self._variate_at = self._variate_at, None
+        if at is None and self._round is not None and self.trust_mode.name != "plain":
+            return self._round.vector
+        return at
 
     def _eligible(self, grid: Grid) -> set[int]:
         connected = set(grid.get_node_ids())

@@ -6,6 +6,9 @@ compares them with its own. A server that lies says other ones to each, and has 
 noise on whom the others rely: therefore each party knows the run by a name that is made of its own
 settings, too. Every key, mask, commitment and signature of a sum depends on that name, so that
 parties with different settings have no sum together.
+
+That name also includes all else that the run brings: with another learning rate for all but one
+member, say, the updates of the others would be zero, and the sum that of the one.
 """
 
 import hashlib
@@ -24,7 +27,7 @@ NAME_BYTES: Final = 16
 RUN_BYTES: Final = 32
 """Of the name by which its parties know a run."""
 
-DOMAIN: Final = b"fedtrade agreed run 1"
+DOMAIN: Final = b"fedtrade agreed run 2"
 
 OWN = {"identities"}
 """A path, which is each party's own."""
@@ -49,7 +52,10 @@ def agreed_settings(settings: PrivateAggregation, noise: Mapping[str, Any] | Non
 
 
 def agreed_run(
-    name: bytes, settings: PrivateAggregation, noise: Mapping[str, Any] | None = None
+    name: bytes,
+    settings: PrivateAggregation,
+    noise: Mapping[str, Any] | None = None,
+    brought: str = "",
 ) -> bytes:
     """The name by which a party knows a run, of `RUN_BYTES`: a hash of the server's and its own.
 
@@ -59,6 +65,8 @@ def agreed_run(
         What the server calls the run.
     settings, noise
         The party's own.
+    brought : str
+        Digest of all settings that the run brought to the party, before its own beat them.
 
     Raises
     ------
@@ -67,7 +75,7 @@ def agreed_run(
     """
     if len(name) != NAME_BYTES:
         raise ProtocolError(f"the server names a run by {NAME_BYTES} bytes, got {len(name)}.")
-    own = agreed_settings(settings, noise).encode()
+    own = json.dumps([agreed_settings(settings, noise), brought]).encode()
     return hashlib.sha256(DOMAIN + name + own).digest()
 
 

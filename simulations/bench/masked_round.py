@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clients.masked_party import MaskedParty
 from clients.party import Outgoing
+from conf import resolve
 from fedtrade.secure import MaskedAggregation
 from fedtrade.wire import ARRAYS, CONFIG, METRICS
 from simulations.bench.signature_checks import timed_signature_checks
@@ -66,7 +67,7 @@ def masked_rounds(
         If a round gave no mean, or a wrong one.
     """
     n_clients, n_params = updates.shape
-    mode = Masked(settings)
+    mode = Masked(settings, brought=resolve("").digest())  # its members are brought none
     absent: set[int] = set()
     with InProcessGrid(_client_app(settings, updates, absent), n_clients) as grid:
         found = discover(grid, n_clients, _TTL_S, greeting=mode.greeting())

@@ -113,8 +113,10 @@ class Encrypted(PrivateMode):
 
     name = "encrypted"
 
-    def __init__(self, settings: EncryptedAggregation, noise: NoisyVectors | None = None) -> None:
-        super().__init__(settings, EncryptedSums(settings, noise))
+    def __init__(
+        self, settings: EncryptedAggregation, noise: NoisyVectors | None = None, brought: str = ""
+    ) -> None:
+        super().__init__(settings, EncryptedSums(settings, noise, brought))
         self._encrypted = settings
 
     def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
@@ -144,8 +146,10 @@ class EncryptedSums(PrivateSums):
         What the key holder adds to sums.
     """
 
-    def __init__(self, settings: EncryptedAggregation, noise: NoisyVectors | None = None) -> None:
-        super().__init__(settings, noise)
+    def __init__(
+        self, settings: EncryptedAggregation, noise: NoisyVectors | None = None, brought: str = ""
+    ) -> None:
+        super().__init__(settings, noise, brought)
         self._settings = settings
         self._numbers: dict[int, int] = {}
         self._roster: dict[int, bytes] = {}

@@ -61,7 +61,9 @@ from strategies.trust.private import (
 
 __all__ = ["Masked", "MaskedSums", "parameters_of"]
 
-WRONG_SHARES = "its shares of keys do not fit what it promised"
+WRONG_SHARES = (
+    "shares of keys that it dealt, or gave as it was dealt them, do not fit what was promised"
+)
 
 LEFT_OUT = "it is left out for the rest of the run: a sum failed of its shares"
 NOT_SET_UP = (
@@ -88,10 +90,11 @@ class Masked(PrivateMode):
         settings: MaskedAggregation,
         n_known: int = 0,
         noise: NoisyVectors | None = None,
+        brought: str = "",
     ) -> None:
         if noise is not None:
             settings = with_least_contributors(settings, n_known)
-        super().__init__(settings, MaskedSums(settings, n_known, noise))
+        super().__init__(settings, MaskedSums(settings, n_known, noise, brought))
         self._masked = settings
         self._n_known = n_known
 
@@ -149,9 +152,13 @@ class MaskedSums(PrivateSums):
     """
 
     def __init__(
-        self, settings: MaskedAggregation, n_known: int = 0, noise: NoisyVectors | None = None
+        self,
+        settings: MaskedAggregation,
+        n_known: int = 0,
+        noise: NoisyVectors | None = None,
+        brought: str = "",
     ) -> None:
-        super().__init__(settings, noise)
+        super().__init__(settings, noise, brought)
         self._settings = settings
         self._n_known = n_known
         self._left_out: set[int] = set()

@@ -154,16 +154,20 @@ class PrivateSums(ABC):
     settings : PrivateAggregation
     noise : NoisyVectors or None
         What is added to sums.
+    brought : str
+        Digest of all settings of the run.
     """
 
     has_groups: bool = False
     next_is_training: bool | None = None
 
-    def __init__(self, settings: PrivateAggregation, noise: NoisyVectors | None = None) -> None:
+    def __init__(
+        self, settings: PrivateAggregation, noise: NoisyVectors | None = None, brought: str = ""
+    ) -> None:
         self.noise = noise
         agreed = None if noise is None else noise.agreed()
         name = os.urandom(NAME_BYTES)
-        self.run = agreed_run(name, settings, agreed)
+        self.run = agreed_run(name, settings, agreed, brought)
         told = agreed_settings(settings, agreed)
         begins = ConfigRecord({RUN: name, VERSION: PROTOCOL_VERSION, SETTINGS: told})
         self._greeting = {GREETING: begins}

@@ -13,7 +13,10 @@ __all__ = ["trust_mode"]
 
 
 def trust_mode(
-    settings: Aggregation, n_known: int = 0, noise: NoisyVectors | None = None
+    settings: Aggregation,
+    n_known: int = 0,
+    noise: NoisyVectors | None = None,
+    brought: str = "",
 ) -> TrustMode:
     """Build the mode of `conf/aggregation`.
 
@@ -23,11 +26,14 @@ def trust_mode(
         Participants of the run, present or not, as all of them know; 0 if they do not.
     noise : NoisyVectors or None
         What protects participants in what is added up.
+    brought : str
+        Digest of all settings of the run, which the parties of private sums must have been brought
+        alike.
     """
     match settings:
         case PlainAggregation():
             return Plain(settings) if noise is None else NoisyPlain(settings, noise)
         case MaskedAggregation():
-            return Masked(settings, n_known, noise)
+            return Masked(settings, n_known, noise, brought)
         case EncryptedAggregation():
-            return Encrypted(settings, noise)
+            return Encrypted(settings, noise, brought)

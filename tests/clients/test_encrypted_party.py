@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message
 
-from fedtrade.secure import EncryptedAggregation
 from fedtrade.secure.agreement import NAME_BYTES, agreed_run, agreed_settings
 from fedtrade.secure.encrypted.channels import TRAINING, channels
 from fedtrade.secure.encrypted.contribution import sign_key
@@ -229,17 +228,16 @@ def test_a_key_that_another_has_signed_is_refused(settings: Settings, tmp_path: 
         # A participant that works together with the server is not the key holder that they know.
         (keys[2], {}, 2, "says that 2 holds the key; the key holder is the last, 5"),
     ):
-        rewrite = _replacing(aggregation, scheme, public, signer, listed, holder)
+        rewrite = _replacing(told, scheme, public, signer, listed, holder)
         assert said in _refused(told, rewrite, node_configs=configs)
-    own: Any = settings.aggregation
     # Without a file it is only known that there is one key holder, and that it is nobody else.
-    rewrite = _replacing(own, scheme, public, server, {HOLDER: server.public_bytes}, HOLDER)
+    rewrite = _replacing(settings, scheme, public, server, {HOLDER: server.public_bytes}, HOLDER)
     with _grid(settings) as grid:
         assert _rewritten(grid, settings, rewrite).members.refusals == ()
 
 
 def _replacing(
-    settings: EncryptedAggregation,
+    settings: Settings,
     scheme: Scheme,
     public: bytes,
     signer: IdentityKey,
@@ -253,7 +251,8 @@ def _replacing(
         records = message.content.config_records
         if "secure.greeting" in records:
             named: Any = records["secure.greeting"]["run"]
-            run.append(agreed_run(named, settings))
+            own: Any = settings.aggregation
+            run.append(agreed_run(named, own, brought=settings.digest()))
         if number != 1 or "secure.key" not in records:
             return message
         roster = {**unpack_roster(records["secure.roster"]), **listed}
@@ -375,7 +374,7 @@ def test_before_there_are_keys_a_greeting_can_be_repeated(settings: Settings) ->
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"version": 1}, "speaks version 1 of private sums, and this participant version 3"),
+        ({"version": 1}, "speaks version 1 of private sums, and this participant version 4"),
         ({"version": None}, "speaks version None of private sums"),
         ({"run": None}, "does not say which run this is"),
         ({"settings": None}, "does not say which settings"),

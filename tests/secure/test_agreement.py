@@ -94,6 +94,8 @@ def test_whatever_differs_makes_another_name() -> None:
         agreed_run(name, own),
         agreed_run(bytes(15) + b"\1", own),
         agreed_run(name, own.model_copy(update={"min_contributors": 4})),
+        agreed_run(name, own, brought="1f"),
+        agreed_run(name, own, noise, "1f"),
         agreed_run(name, MaskedAggregation()),
         agreed_run(name, own, noise),
         agreed_run(name, own, {**noise, "epsilon": 1000.0}),

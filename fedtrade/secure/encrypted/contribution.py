@@ -74,7 +74,7 @@ def contribute(
     ----------
     identity : IdentityKey
         Of member `number`.
-    run : 16 bytes
+    run : 32 bytes
     session : int
         The number of the sum.
     pad_key : 32 bytes

@@ -93,7 +93,7 @@ class KeyHolder:
     scheme : Scheme
     settings : EncryptedAggregation
         Of which `min_contributors` and `flooding_bits` are taken.
-    run : 16 bytes
+    run : 32 bytes
     identity : IdentityKey
         The key holder's own.
     identities : mapping of int to 32 bytes

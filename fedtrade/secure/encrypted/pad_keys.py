@@ -47,7 +47,7 @@ class PadKeys:
     own : AgreementKey
     theirs : 32 bytes
         The other's public key, whose signature is checked.
-    run : 16 bytes
+    run : 32 bytes
     number : int
         Of the member.
     kind : str

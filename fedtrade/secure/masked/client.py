@@ -98,7 +98,7 @@ class MaskedClient:
         Public identity keys of all participants, itself among them; may be empty while it only
         pledges.
     settings : MaskedAggregation
-    run : 16 bytes
+    run : 32 bytes
         Which the server drew for the run.
     state : mapping or None
         The `state` of before.
@@ -111,7 +111,7 @@ class MaskedClient:
     SignatureError
         If the list has another key for this participant.
     ProtocolError
-        If the run has not 16 bytes, or the list is none.
+        If the run has not 32 bytes, or the list is none.
     ValueError
         If the state is not one that `state` gave.
     """

@@ -29,7 +29,7 @@ class CohortSum(NamedTuple):
     total : uint32 or uint64 of shape (size,)
         Words of the layout's ring.
     blamed : tuple of int
-        Members that sent wrong shares, which did no harm.
+        Members that gave wrong shares, or were dealt them, which did no harm.
     """
 
     members: tuple[int, ...]
@@ -46,7 +46,8 @@ class CohortFailure(NamedTuple):
         Of the cohort, ascending.
     reason : str
     blamed : tuple of int
-        Members that sent or dealt wrong shares.
+        The member whose secret its shares do not give. Holders are not: one who deals wrong shares
+        makes those wrong who pass them on.
     """
 
     members: tuple[int, ...]
@@ -222,13 +223,13 @@ class ServerCohort:
         try:
             secrets = self._secrets(blamed)
         except ThresholdError as error:
-            return CohortFailure(members, str(error), tuple(sorted(blamed)))
+            return CohortFailure(members, str(error))
         except _WrongSecretError as error:
             reason = (
                 f"the shares of member {error.dealer} do not fit what it has promised, or too many "
                 "of its neighbours gave wrong ones or none"
             )
-            return CohortFailure(members, reason, tuple(sorted({*blamed, error.dealer})))
+            return CohortFailure(members, reason, (error.dealer,))
         total = self.total.copy()
         keys = []
         for place, secret in secrets.items():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedtrade.errors import (
     ProtocolError,
@@ -13,11 +14,11 @@ from fedtrade.errors import (
     SignatureError,
     ThresholdError,
 )
-from fedtrade.secure.masked import CohortFailure, CohortSum, MaskedServer
+from fedtrade.secure.masked import CohortFailure, CohortSum, MaskedClient, MaskedServer
 from fedtrade.secure.masked.beacon import commitment
 from fedtrade.secure.masked.keys import AgreementKey
-from fedtrade.secure.masked.packing import pack_numbers
-from fedtrade.secure.masked.shamir import SHARE_BYTES
+from fedtrade.secure.masked.packing import Fields, pack_numbers
+from fedtrade.secure.masked.shamir import SHARE_BYTES, pack
 from fedtrade.secure.masked.statements import (
     CIPHERTEXT_BYTES,
     advert_statement,
@@ -424,3 +425,41 @@ def test_an_error_leaves_the_server_as_it_was() -> None:
         play.stage(stage, vectors=VECTORS)
     check_right(play, play.server.sums(0)[0], set(range(N)))
     assert play.server.bytes_in[4] > before[4] + VECTORS[4].nbytes
+
+
+def test_holders_are_not_left_out_for_shares_that_they_were_dealt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One liar deals an honest holder wrong shares, another fails the sum: only that one goes."""
+    play = Play(12, settings())
+    play.until("open")
+    play.server.adverts(0, 0)
+    cohort = play.server._session(0).cohorts[0].cohort
+    dealer, cheat = cohort.ring.tolist()[0], cohort.ring.tolist()[-1]
+    holders = np.flatnonzero(cohort.neighbours(dealer) != cheat)[:1]
+    honest = MaskedClient.share
+
+    def share(self: MaskedClient, session: int, fields: Fields) -> dict[str, bytes]:
+        if self._number != dealer:
+            return honest(self, session, fields)
+
+        def wrong(shares: NDArray[np.integer]) -> NDArray[np.uint8]:
+            packed = pack(shares)
+            packed[holders, :, 0] ^= 1
+            return packed
+
+        with monkeypatch.context() as inner:
+            inner.setattr("fedtrade.secure.masked.client.pack", wrong)
+            return honest(self, session, fields)
+
+    monkeypatch.setattr(MaskedClient, "share", share)
+
+    def tamper(stage: str, number: int, answer: Any) -> Any:
+        is_cheat = stage == "share" and number == cheat
+        return {**answer, "commitment": bytes(32)} if is_cheat else answer
+
+    for stage in ("share", "upload", "check", "unmask"):
+        play.stage(stage, vectors=words(12), tamper=tamper)
+    (found,) = play.server.sums(0)
+    assert isinstance(found, CohortFailure)
+    assert found.blamed == (cheat,)
