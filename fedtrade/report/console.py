@@ -30,7 +30,7 @@ from fedtrade.report.known_metrics import (
     percent_text,
     summary_columns,
 )
-from fedtrade.report.privacy import Privacy, by_party, promises, traffic_text
+from fedtrade.report.privacy import Privacy, by_party, parameter_text, promises, traffic_text
 from fedtrade.report.results import Results
 from fedtrade.tasks.task import FEDERATED
 
@@ -215,7 +215,10 @@ def _comparisons_table(results: Results, found: tuple[Comparison, ...]) -> Table
 
 
 def _privacy_table(privacy: Privacy) -> Table:
-    caption = f"{traffic_text(privacy)} Who could learn more is in the report.".strip()
+    numbers = ", ".join(f"{each.name} {parameter_text(each.value)}" for each in privacy.parameters)
+    rests_on = f"It rests on {numbers}." if numbers else ""
+    said = (traffic_text(privacy), rests_on, "Who could learn more is in the report.")
+    caption = " ".join(filter(None, said))
     table = _table(f"Who learns what (trust mode {privacy.mode})", caption)
     table.add_column("who", no_wrap=True)
     table.add_column("learns", overflow="fold", max_width=MAX_WIDTH - 20)

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from fedtrade.report.console import Progress, print_results
+from fedtrade.report.privacy import parameter_text
 from fedtrade.report.results import Results, parse_results
 
 
@@ -192,6 +193,10 @@ def test_the_privacy_statement_fits(results: Results, width: int) -> None:
     assert all(len(line.rstrip()) <= width for line in lines)
     text = " ".join(" ".join(lines).split())
     assert "Who learns what (trust mode masked)" in text
+    assert results.privacy is not None
+    assert results.privacy.parameters
+    numbers = [f"{p.name} {parameter_text(p.value)}" for p in results.privacy.parameters]
+    assert f"It rests on {', '.join(numbers)}." in text
     assert "the sum of the updates of all participants" in text
     assert "A round of training: 3 exchanges, 5 kB to each and 7 kB from each." in text
     assert "each participant's update" not in text

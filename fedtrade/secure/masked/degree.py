@@ -101,8 +101,9 @@ def _nothing_fits(search: "_Search", colluding_share: float, dropout_share: floa
         k, c, d = search.n - 1, search.colluders, search.dropouts
         trial = f" Even the complete graph has k={k}, c={min(c, k)}, d={min(d, k)}."
     return (
-        f"no graph of {search.n} members bears colluding_share={colluding_share} "
-        f"(C={search.colluders}) and dropout_share={dropout_share} (D={search.dropouts}) with "
+        f"no graph of {search.n} members bears C={search.colluders} that collude "
+        f"(colluding_share={colluding_share:.3g} of them) and D={search.dropouts} that drop out "
+        f"(dropout_share={dropout_share:.3g}) with "
         f"security of {search.sigma} bits: a threshold t with {rule} and t <= k - d is needed."
         f"{trial} Have more members, or lower one of the shares."
     )

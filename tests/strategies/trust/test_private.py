@@ -115,7 +115,7 @@ def test_shares_and_numbers_for_which_there_is_no_graph_are_refused(
     n: int, given: dict[str, Any]
 ) -> None:
     said = _refused(n, given)
-    assert f"no graph of {n} members bears colluding_share=" in said
+    assert f"no graph of {n} members bears C=" in said
     assert "Have more members, or lower one of the shares" in said
 
 
