@@ -152,9 +152,7 @@ def test_what_cannot_be_says_why() -> None:
     message = r"security of 104 bits: .* 2t > k \+ c .* k=2, c=0, d=1\. Have more members"
     with pytest.raises(ThresholdError, match=message):
         graph_parameters(3, adversary="malicious", **SETTINGS)
-    message = (
-        r"C=600 that collude \(colluding_share=0\.6 of them\) and D=500 that drop out"
-    )
+    message = r"C=600 that collude \(colluding_share=0\.6 of them\) and D=500 that drop out"
     shares = {"colluding_share": 0.6, "dropout_share": 0.5}
     with pytest.raises(ThresholdError, match=message):
         graph_parameters(1000, adversary="semi_honest", **SETTINGS | shares)

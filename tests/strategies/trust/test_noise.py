@@ -103,10 +103,10 @@ def _told(make: Make, mode: str, epsilon: float) -> Callable[..., bytes]:
     noise = noisy_vectors(lied, build_task(lied))
     assert noise is not None
 
-    def read(message: Message, settings: PrivateAggregation, _: object) -> bytes:
+    def read(message: Message, settings: PrivateAggregation, _: object, brought: str) -> bytes:
         greeting = message.content.config_records[GREETING]
         greeting[SETTINGS] = agreed_settings(settings, noise.agreed())
-        return read_run(message, settings, noise)
+        return read_run(message, settings, noise, brought)
 
     return read
 
@@ -129,10 +129,12 @@ def test_members_that_are_told_of_different_noise_have_no_sum_together(
 ) -> None:
     told, asked = _told(nine, "masked", 1000.0), []
 
-    def read(message: Message, settings: PrivateAggregation, noise: NoisyVectors) -> bytes:
+    def read(
+        message: Message, settings: PrivateAggregation, noise: NoisyVectors, brought: str
+    ) -> bytes:
         asked.append(noise)
         whom = read_run if len(asked) == 1 else told
-        return whom(message, settings, noise)
+        return whom(message, settings, noise, brought)
 
     monkeypatch.setattr("clients.masked_party.read_run", read)
     with federated(_settings(nine, "masked")) as run:
