@@ -120,9 +120,9 @@ def _trained(
         return request.task.train(at, request.sample, request.shared).gradient
 
     in_the_clear = isinstance(request.participant.aggregation, PlainAggregation)
-    asked = LocalCorrection.of(message, context, gradient, remembers=in_the_clear)
-    if asked is not None and not in_the_clear:
+    if LocalCorrection.is_asked(message) and not in_the_clear:
         request.participant.check_corrected()
+    asked = LocalCorrection.of(message, context, gradient, remembers=in_the_clear)
     if asked is None:
         return request.task.train(vector, request.sample, request.shared)
     result = request.task.train(vector, request.sample, request.shared, correction=asked.correction)

@@ -112,8 +112,8 @@ def read_identities(path: str) -> dict[int, bytes]:
 def read_run(
     message: Message,
     settings: PrivateAggregation,
-    noise: NoisyVectors | None = None,
-    brought: str = "",
+    noise: NoisyVectors | None,
+    brought: str,
 ) -> bytes:
     """The run that a greeting begins, by the name that includes this party's own settings.
 

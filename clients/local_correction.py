@@ -40,6 +40,14 @@ class LocalCorrection:
     key: str | None
     has_variates: bool
 
+    @staticmethod
+    def is_asked(message: Message) -> bool:
+        """Whether a training message asks for one."""
+        records = message.content
+        return (
+            PROXIMAL in records.config_records[CONFIG] or VARIATE in records.array_records[ARRAYS]
+        )
+
     @classmethod
     def of(
         cls, message: Message, context: Context, gradient: Gradient, *, remembers: bool = True
@@ -56,10 +64,10 @@ class LocalCorrection:
             at what the message says: a sum is of what all were asked alike, and a server could have
             asked each another vector before, to know by its variate what it sends next.
         """
+        if not cls.is_asked(message):
+            return None
         config = message.content.config_records[CONFIG]
         arrays = message.content.array_records[ARRAYS]
-        if PROXIMAL not in config and VARIATE not in arrays:
-            return None
         proximal = float(config.get(PROXIMAL, 0.0))  # type: ignore[arg-type]
         if VARIATE not in arrays:
             return cls(Correction(proximal), context, None, has_variates=False)

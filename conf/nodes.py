@@ -9,12 +9,13 @@ import yaml
 
 from conf.composition import composed_values
 from fedtrade.errors import ConfigurationError
+from fedtrade.nodes.consortium import GIVEN
 from fedtrade.nodes.kits import SETTINGS, check_kit
 from fedtrade.nodes.settings import ClientSettings, ServerSettings
 from fedtrade.settings import Settings
 from fedtrade.settings_record import SettingsRecord
 
-__all__ = ["client_settings", "server_settings", "settings_of_kit"]
+__all__ = ["client_settings", "kit_of", "server_settings", "settings_of_kit"]
 
 PATHS: Final = (
     "root_certificates",
@@ -43,15 +44,27 @@ def client_settings(arguments: Sequence[str]) -> ClientSettings:
             "no start kit is named; add kit=FOLDER, which the operator has given you, and "
             "data.path=FILE, your prices (a key holder has none)."
         )
-    kits = [text.partition("=")[2] for text in arguments if text.startswith("kit=")]
+    kit = kit_of(arguments)
     others = [text for text in arguments if not text.startswith("kit=")]
-    if len(kits) > 1:
-        raise ConfigurationError(f"kit={kits[1]} is the second kit; a node has one.")
-    own = list(_kit_overrides(Path(kits[0]))) if kits else []
+    own = [] if kit is None else list(_kit_overrides(kit))
     values = composed_values(
         "client", [*own, *others], all_keys="`fedtrade client --plan` prints every setting."
     )
     return ClientSettings.from_mapping(_with_absolute_paths(values))
+
+
+def kit_of(arguments: Sequence[str]) -> Path | None:
+    """The folder of the kit that a command line names.
+
+    Raises
+    ------
+    ConfigurationError
+        If it names two.
+    """
+    kits = [text.partition("=")[2] for text in arguments if text.startswith("kit=")]
+    if len(kits) > 1:
+        raise ConfigurationError(f"kit={kits[1]} is the second kit; a node has one.")
+    return Path(kits[0]) if kits else None
 
 
 def server_settings(arguments: Sequence[str]) -> tuple[Settings, ServerSettings]:
@@ -86,11 +99,7 @@ def settings_of_kit(kit: Path) -> dict[str, Any]:
     ConfigurationError
         If the kit is not whole, or has a key that is none of `conf/client.yaml`.
     """
-    return {
-        key: value
-        for key, value in _flat(_read_kit(kit))
-        if key not in (*PATHS, "name", "role", "number", "superlink")
-    }
+    return {key: value for key, value in _flat(_read_kit(kit)) if key not in (*PATHS, *GIVEN)}
 
 
 def _kit_overrides(kit: Path) -> Iterator[str]:

@@ -286,7 +286,7 @@ def client(
 
     OVERRIDES change conf/client.yaml; they stay on this machine and beat what a run brings.
     """
-    from conf.nodes import client_settings, settings_of_kit
+    from conf.nodes import client_settings, kit_of, settings_of_kit
     from fedtrade.nodes.launch import launch_client
     from fedtrade.report.settings_text import settings_yaml
 
@@ -295,8 +295,8 @@ def client(
     if plan:
         print(settings_yaml(own.to_mapping()), end="")
         return
-    kits = [Path(text.partition("=")[2]) for text in arguments if text.startswith("kit=")]
-    launch_client(own, settings_of_kit(kits[0]) if kits else None)
+    kit = kit_of(arguments)
+    launch_client(own, None if kit is None else settings_of_kit(kit))
 
 
 class _MakeByDefault(typer.core.TyperGroup):

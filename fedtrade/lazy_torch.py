@@ -1,7 +1,8 @@
 """torch, imported when something of it is first used.
 
 That takes more than a second, and of a run's messages only training and scoring need it. A fourth
-of it would go into 500 looks for garbage among what stays as long as the process does.
+of it would go into 500 looks for garbage among what stays as long as the process does; all that is
+frozen, or the first look behind it would go through it.
 """
 
 import gc

@@ -60,6 +60,7 @@ __all__ = [
     "check_version",
     "own_version",
     "pack_model",
+    "printable",
     "seconds_of",
     "split_prefix",
     "unpack_models",
@@ -94,6 +95,12 @@ SHARED_PREFIX = "shared/"
 MODEL_PREFIX = "model/"
 
 
+LONGEST_REASON: Final = 500
+"""Characters of a reason: some of them may be the sender's own words."""
+
+LONGEST_VERSION: Final = 64
+
+
 def own_version() -> str:
     """The version installed here, and that of its messages: what both sides say at first."""
     return f"{version('fedtrade')}, messages {WIRE_VERSION}"
@@ -116,15 +123,20 @@ def check_version(said: object, who: str) -> None:
     """
     own = own_version()
     if said != own:
-        told = "does not say which fedtrade it is" if said is None else f"is fedtrade {_line(said)}"
+        told = (
+            "does not say which fedtrade it is"
+            if said is None
+            else f"is fedtrade {printable(str(said), LONGEST_VERSION)}"
+        )
         raise ConfigurationError(
             f"{who} {told}, and this is fedtrade {own}: install the same one everywhere."
         )
 
 
-def _line(said: object) -> str:
-    """A stranger's words as the part of one line that they may be."""
-    return "".join(c if c.isprintable() else " " for c in f"{said!s:.64}")
+def printable(text: str, most: int = LONGEST_REASON) -> str:
+    """One line, not too long, that steers no terminal: parts of it may be a stranger's."""
+    cut = text if len(text) <= most else f"{text[:most]}..."
+    return "".join(c if c.isprintable() else " " for c in cut)
 
 
 @dataclass(frozen=True, slots=True)

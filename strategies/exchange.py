@@ -7,10 +7,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from fedtrade.wire import ARRAYS, CONFIG
+from fedtrade.wire import ARRAYS, CONFIG, printable
 from strategies.passing_grid import PassingGrid
 from strategies.prompt_grid import PromptGrid
-from strategies.replies import Refusal, printable, read_arrays
+from strategies.replies import Refusal, read_arrays
 
 __all__ = ["Answer", "array_record", "ask", "gather", "receive"]
 

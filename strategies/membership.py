@@ -25,10 +25,11 @@ from fedtrade.wire import (
     bars_of,
     check_version,
     own_version,
+    printable,
 )
 from strategies.exchange import Answer, ask
 from strategies.parties import Parties, check_answer
-from strategies.replies import Refusal, plain_reason, printable, refused
+from strategies.replies import Refusal, plain_reason, refused
 
 __all__ = ["Membership", "discover", "shared_calendar"]
 

@@ -14,7 +14,6 @@ __all__ = [
     "LocalResult",
     "Refusal",
     "plain_reason",
-    "printable",
     "read_arms",
     "read_arrays",
     "read_update",
@@ -32,9 +31,6 @@ LARGEST_LOSS = 1e12
 
 LONGEST_HEADER = 4096
 """Bytes of an update beyond those of its values; what NumPy writes before them is about 128."""
-
-LONGEST_REASON = 500
-"""Characters of a reason: some of them may be the sender's own words."""
 
 _EXCEPTION = re.compile(r"<class '(?:([\w.]+)\.)?(\w+)'>:<'(.*)'>", re.DOTALL)
 
@@ -58,12 +54,6 @@ class LocalResult(NamedTuple):
 def refused(party: str, round_number: int, reason: str) -> dict[str, str | int]:
     """Fields of a log record that tells of a refusal."""
     return {"event": "refused", "party": party, "round": round_number, "reason": reason}
-
-
-def printable(reason: str) -> str:
-    """One line, not too long, that steers no terminal: parts of it may be a stranger's."""
-    cut = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}..."
-    return "".join(c if c.isprintable() else " " for c in cut)
 
 
 def plain_reason(reason: str) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from flwr.app import Message
 
 from fedtrade.robust.screening import is_excessive, upper_median
-from strategies.replies import LocalResult, Refusal, printable, read_update
+from fedtrade.wire import printable
+from strategies.replies import LocalResult, Refusal, read_update
 
 __all__ = ["Screened", "screen"]
 

@@ -23,8 +23,9 @@ from fedtrade.errors import FedtradeError, OutputError
 from fedtrade.nodes.logs import LOG_VARIABLE, write_events_as_json
 from fedtrade.nodes.registry import Party
 from fedtrade.outcome import EpisodeOutcome, RoundLog
+from fedtrade.wire import printable
 from strategies.membership import Membership
-from strategies.replies import Refusal, printable
+from strategies.replies import Refusal
 
 __all__ = ["STATUS_VARIABLE", "RunStatus"]
 

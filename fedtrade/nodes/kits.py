@@ -236,7 +236,7 @@ def _readme(settings: Mapping[str, Any], *, brings_keys: bool) -> str:
     return (
         f"Start the node of {settings.get('name')} ({role}) in this folder: {start}\n"
         f"{keys}\n"
-        f"See that the kit is whole, and what it sets by itself: fedtrade provision check .\n"
+        "See that the kit is whole, and what it sets by itself: fedtrade provision check .\n"
     )
 
 

@@ -68,10 +68,10 @@ from fedtrade.secure.wire import (
     pack_pads,
     pack_roster,
 )
-from fedtrade.wire import ARRAYS, SECURE, SUM
+from fedtrade.wire import ARRAYS, SECURE, SUM, printable
 from strategies.exchange import Answer, array_record, gather
 from strategies.membership import Membership
-from strategies.replies import Refusal, plain_reason, printable, read_arms, read_arrays
+from strategies.replies import Refusal, plain_reason, read_arms, read_arrays
 from strategies.round_rule import RoundRule
 from strategies.screening import NOT_IN_TIME
 from strategies.trust.private import (

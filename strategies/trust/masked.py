@@ -40,10 +40,10 @@ from fedtrade.secure.wire import (
     WORDS,
     pack_roster,
 )
-from fedtrade.wire import ARRAYS, SECURE
+from fedtrade.wire import ARRAYS, SECURE, printable
 from strategies.exchange import array_record, gather
 from strategies.membership import Membership
-from strategies.replies import Refusal, printable, read_arms, read_arrays
+from strategies.replies import Refusal, read_arms, read_arrays
 from strategies.round_rule import RoundRule
 from strategies.screening import NOT_IN_TIME
 from strategies.trust.grouping import check_groups, n_liars_rounded_up

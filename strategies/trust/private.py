@@ -34,10 +34,10 @@ from fedtrade.secure.wire import (
     SHAPE,
     VERSION,
 )
-from fedtrade.wire import ARRAYS, CONFIG, SUM
+from fedtrade.wire import ARRAYS, CONFIG, SUM, printable
 from strategies.exchange import array_record, receive
 from strategies.membership import Membership
-from strategies.replies import Refusal, printable
+from strategies.replies import Refusal
 from strategies.round_rule import RoundRule
 from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
 

@@ -23,8 +23,9 @@ from flwr.serverapp import Grid
 from fedtrade.errors import ConfigurationError
 from fedtrade.optimisers import ServerOptimiser, fed_adam, fed_avg, fed_avg_m, fed_yogi
 from fedtrade.robust import Aggregation
+from fedtrade.wire import LONGEST_REASON
 from simulations.grid import InProcessGrid
-from strategies.replies import LONGEST_REASON, plain_reason
+from strategies.replies import plain_reason
 from strategies.robust import RobustAggregation, RoundReport
 
 INF = np.float32(np.inf)

@@ -1,7 +1,7 @@
 """Keys: long-term ones that sign (Ed25519), and agreements of one sum (X25519, HKDF-SHA256).
 
-Both curves are libsodium's. It checks a signature in half the time that OpenSSL takes, and refuses
-public keys of small order, under which one signature would fit many messages.
+Both curves are libsodium's. It checks a signature in half to two thirds of OpenSSL's time, and
+refuses public keys of small order, under which one signature would fit many messages.
 """
 
 import secrets
