@@ -16,8 +16,8 @@ from fedtrade.nodes.certificates import (
     make_node_key,
     node_public,
 )
-from fedtrade.nodes.private_files import check_private, make_private_folder, write_private
 from fedtrade.nodes.registry import Registry
+from fedtrade.private_files import check_private, make_private_folder, write_private
 
 __all__ = [
     "AUTHORITY",

@@ -11,7 +11,6 @@ from fedtrade.folder_lock import ENDING_S, check_free, held
 from fedtrade.nodes.flower import CONNECTION, command_line
 from fedtrade.nodes.foresight import check_ahead
 from fedtrade.nodes.logs import Log
-from fedtrade.nodes.private_files import make_private_folder
 from fedtrade.nodes.provision import KITS_FOLDER, Provisioned
 from fedtrade.nodes.runtime import run_on
 from fedtrade.nodes.server import Server, prepared, run_to_its_end
@@ -19,6 +18,7 @@ from fedtrade.nodes.settings import ClientSettings, ServerSettings
 from fedtrade.nodes.signals import stopping
 from fedtrade.nodes.superlink import SuperLink
 from fedtrade.nodes.supernode import SuperNode
+from fedtrade.private_files import make_private_folder
 from fedtrade.report.outputs import RESULTS
 from fedtrade.settings import Settings
 

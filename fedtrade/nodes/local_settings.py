@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from fedtrade.errors import ConfigurationError
-from fedtrade.nodes.private_files import make_private_folder, write_private
 from fedtrade.nodes.settings import ClientSettings
+from fedtrade.private_files import make_private_folder, write_private
 
 __all__ = ["LOCAL_SETTINGS", "local_settings", "write_local_settings"]
 

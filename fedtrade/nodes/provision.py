@@ -35,9 +35,9 @@ from fedtrade.nodes.kits import (
     write_kit,
     write_manifest,
 )
-from fedtrade.nodes.private_files import make_private_folder, write_private
 from fedtrade.nodes.registry import REGISTRY, Party, Registry
 from fedtrade.nodes.settings import Role
+from fedtrade.private_files import make_private_folder, write_private
 
 __all__ = [
     "AUTHORITY_FOLDER",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fedtrade.errors import ConfigurationError, LimitError, OutputError
-from fedtrade.nodes.private_files import make_private_folder, write_private
+from fedtrade.private_files import make_private_folder, write_private
 
 __all__ = ["MOST_DAYS", "MOST_RUNS", "Damaged", "RunMemory", "server_mark"]
 

@@ -23,10 +23,10 @@ from fedtrade.nodes.flower import (
 from fedtrade.nodes.flower_commands import flwr, json_of, run_status
 from fedtrade.nodes.kits import AUTHORITY
 from fedtrade.nodes.logs import LOG_VARIABLE
-from fedtrade.nodes.private_files import check_private
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.nodes.provision import CERTIFICATE, CERTIFICATE_KEY
 from fedtrade.nodes.registry import REGISTRY, REGISTRY_VARIABLE, Party, Registry
+from fedtrade.private_files import check_private
 
 __all__ = ["DATABASE", "STATUS", "STATUS_VARIABLE", "SuperLink", "answers"]
 

@@ -13,10 +13,10 @@ from fedtrade.nodes.clock import clock_lead_s
 from fedtrade.nodes.flower import command_line, environment, tool
 from fedtrade.nodes.local_settings import LOCAL_SETTINGS, write_local_settings
 from fedtrade.nodes.ports import free_port
-from fedtrade.nodes.private_files import check_private, write_private
 from fedtrade.nodes.process import Process, ignore
 from fedtrade.nodes.settings import ClientSettings
 from fedtrade.nodes.symptoms import Symptom, symptom_of
+from fedtrade.private_files import check_private, write_private
 
 __all__ = ["SuperNode", "node_command"]
 

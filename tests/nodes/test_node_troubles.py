@@ -15,9 +15,9 @@ import pytest
 from fedtrade.errors import ConfigurationError, NodeError, OutputError
 from fedtrade.nodes.clock import clock_lead_s
 from fedtrade.nodes.local_consortium import LocalConsortium
-from fedtrade.nodes.private_files import make_private_folder
 from fedtrade.nodes.provision import revoke
 from fedtrade.nodes.supernode import SuperNode
+from fedtrade.private_files import make_private_folder
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"

@@ -17,11 +17,11 @@ from fedtrade.nodes.flower_commands import flwr
 from fedtrade.nodes.local_consortium import OPEN
 from fedtrade.nodes.local_settings import write_local_settings
 from fedtrade.nodes.ports import free_port
-from fedtrade.nodes.private_files import write_private
 from fedtrade.nodes.process import Process
 from fedtrade.nodes.server import reason_of
 from fedtrade.nodes.submit import run_started
 from fedtrade.nodes.supernode import JOINED, SuperNode, node_command
+from fedtrade.private_files import write_private
 from simulations import inprocess
 from tests.nodes.loopback import (
     MODES,

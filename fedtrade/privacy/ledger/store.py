@@ -14,8 +14,8 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from fedtrade.errors import LedgerError, OutputError
-from fedtrade.nodes.private_files import OWNER_FILE, make_private_folder
 from fedtrade.privacy.ledger import schema
+from fedtrade.private_files import OWNER_FILE, make_private_folder
 
 __all__ = ["Store"]
 
