@@ -1,11 +1,15 @@
 """One participant: its number, its task and its own prices."""
 
 from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 from flwr.app import Context
 from numpy.typing import NDArray
 
+from clients.brought import SETTINGS
+from clients.local_rules import local_settings_of
 from clients.roles import is_key_holder
 from conf import resolve
 from fedtrade.errors import ConfigurationError, ProtocolError
@@ -20,6 +24,9 @@ from fedtrade.wire import EpisodeRecord
 
 __all__ = ["Participant"]
 
+PRICES: Final = "prices"
+"""In the party's own folder: its prices as they were read."""
+
 
 class Participant:
     """What a participant computes with.
@@ -30,6 +37,8 @@ class Participant:
         Of the whole run.
     number : int
         Which of the participants this is, from 0.
+    kept_in : Path or None
+        Folder where its prices are kept as they were read; None reads them anew.
 
     Attributes
     ----------
@@ -47,7 +56,7 @@ class Participant:
         Whether its scores may leave it as they are, or only in a sum with others'.
     """
 
-    def __init__(self, settings: Settings, number: int) -> None:
+    def __init__(self, settings: Settings, number: int, kept_in: Path | None = None) -> None:
         self.number = number
         self.aggregation = settings.aggregation
         self.n_known = settings.federation.n_participants or 0
@@ -56,6 +65,7 @@ class Participant:
         self.n_rounds = settings.federation.rounds
         self.scores = settings.scores
         self._settings = settings
+        self._kept_in = kept_in
 
     # What messages of private sums do not need is made when it is needed.
 
@@ -104,7 +114,7 @@ class Participant:
 
     @cached_property
     def _holdings(self) -> Holdings:
-        return Holdings.of(self._settings)
+        return Holdings.of(self._settings, self._kept_in)
 
     @classmethod
     def of(cls, context: Context) -> "Participant":
@@ -124,7 +134,8 @@ class Participant:
             raise ConfigurationError(
                 f"the node's config has partition-id={number!r}; start it with a whole number."
             )
-        return _participant(str(context.run_config.get("settings", "")), number)
+        settings = str(context.run_config.get(SETTINGS, ""))
+        return _participant(settings, number, _place_of_prices(context))
 
     def is_scored(self, episode: EpisodeRecord) -> bool:
         """Whether its forecasts count in an episode."""
@@ -159,6 +170,11 @@ class Participant:
         return self._holdings.sample(self.number, episode, calendar)
 
 
+def _place_of_prices(context: Context) -> Path | None:
+    local = local_settings_of(context)
+    return Path(local.state) / PRICES if local is not None and local.keep_prices else None
+
+
 @lru_cache(maxsize=1024)
-def _participant(settings_json: str, number: int) -> Participant:
-    return Participant(resolve(settings_json), number)
+def _participant(settings_json: str, number: int, kept_in: Path | None) -> Participant:
+    return Participant(resolve(settings_json), number, kept_in)

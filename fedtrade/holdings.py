@@ -1,6 +1,7 @@
 """Who holds which prices in a run, and what of them belongs to an episode."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from fedtrade.components import build, factory
 from fedtrade.errors import ConfigurationError, DataError
 from fedtrade.market import Panel, Share, cut, history_window
+from fedtrade.market.kept_panels import keeping_panels
 from fedtrade.settings import Settings
 from fedtrade.tasks.task import Sample, Task
 from fedtrade.wire import EpisodeRecord
@@ -45,10 +47,17 @@ class Holdings:
 
     On a participant's machine it is used for that participant alone; only a simulation asks for
     several.
+
+    Parameters
+    ----------
+    settings : Settings
+    kept_in : Path or None
+        Folder of panels as they were read before; see `fedtrade.market.kept_panels`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.panel: Panel = build(settings.data, "data")
+    def __init__(self, settings: Settings, kept_in: Path | None = None) -> None:
+        with keeping_panels(kept_in):
+            self.panel: Panel = build(settings.data, "data")
         if not self.panel.n_bars:
             raise DataError("data: no bar is left; check data.start and data.end.")
         self._check_variance()
@@ -59,10 +68,10 @@ class Holdings:
         self._federation = settings.federation
 
     @staticmethod
-    def of(settings: Settings) -> "Holdings":
+    def of(settings: Settings, kept_in: Path | None = None) -> "Holdings":
         """As the constructor, but loaded once in a process for the same settings."""
         key = settings.model_copy(update={"out": "", "resume": False, "progress": "none"})
-        return _loaded(key.to_json())
+        return _loaded(key.to_json(), kept_in)
 
     @property
     def n_participants(self) -> int:
@@ -114,5 +123,5 @@ class Holdings:
 
 
 @lru_cache(maxsize=4)
-def _loaded(settings_json: str) -> Holdings:
-    return Holdings(Settings.from_json(settings_json))
+def _loaded(settings_json: str, kept_in: Path | None) -> Holdings:
+    return Holdings(Settings.from_json(settings_json), kept_in)

@@ -17,11 +17,13 @@ import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from csv import reader
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fedtrade.errors import ConfigurationError, DataError
 from fedtrade.market.bar_time import BarTime, bar_length, first_second, last_second, stamp
+from fedtrade.market.kept_panels import kept_or_read
 from fedtrade.market.layout import MISSING, column_names, long_table
 from fedtrade.market.panel import Panel
 from fedtrade.market.repair import GapRule, panel_from_table
@@ -36,6 +38,22 @@ __all__ = ["csv", "parquet"]
 
 _CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What is read of a file, and how: the options of `csv`."""
+
+    assets: tuple[str, ...] | None
+    period: tuple[BarTime | None, BarTime | None]
+    bar: str | None
+    layout: str | None
+    adjusted: bool
+    rule: GapRule
+    date_format: str | None
+    timezone: str | None
+    separator: str | None = None
+    decimal: str | None = None
 
 
 def csv(
@@ -90,23 +108,19 @@ def csv(
     ConfigurationError
         If an option has no such value.
     """
-
-    def read(file: Path) -> _Table:
-        return _read_csv(file, separator, decimal)
-
-    return _panel(
-        Path(path),
-        _CSV_SUFFIXES,
-        read,
-        assets=assets,
+    options = _Options(
+        assets=None if assets is None else tuple(assets),
         period=(start, end),
         bar=bar,
-        rule=GapRule(gaps, max_gap, max_pause_days),
         layout=layout,
         adjusted=adjusted,
+        rule=GapRule(gaps, max_gap, max_pause_days),
         date_format=date_format,
         timezone=timezone,
+        separator=separator,
+        decimal=decimal,
     )
+    return _panel(Path(path), _CSV_SUFFIXES, _read_csv, options)
 
 
 def parquet(
@@ -128,57 +142,62 @@ def parquet(
 
     An index that was stored with a data frame counts as its first columns.
     """
-    return _panel(
-        Path(path),
-        _PARQUET_SUFFIXES,
-        _read_parquet,
-        assets=assets,
+    options = _Options(
+        assets=None if assets is None else tuple(assets),
         period=(start, end),
         bar=bar,
-        rule=GapRule(gaps, max_gap, max_pause_days),
         layout=layout,
         adjusted=adjusted,
+        rule=GapRule(gaps, max_gap, max_pause_days),
         date_format=date_format,
         timezone=timezone,
     )
+    return _panel(Path(path), _PARQUET_SUFFIXES, _read_parquet, options)
 
 
 def _panel(
     path: Path,
     suffixes: tuple[str, ...],
-    read: Callable[[Path], _Table],
-    *,
-    assets: Sequence[str] | None,
-    period: tuple[BarTime | None, BarTime | None],
-    bar: str | None,
-    rule: GapRule,
-    layout: str | None,
-    adjusted: bool,
-    date_format: str | None,
-    timezone: str | None,
+    read: Callable[[Path, _Options], _Table],
+    options: _Options,
 ) -> Panel:
     """Read the files, keep what was chosen, and check only that."""
+    _check_bar(options.bar)
+    files = _files(path, suffixes)
+
+    def panel() -> Panel:
+        return _read_panel(files, read, options, str(path))
+
+    return kept_or_read(files, (str(path), read.__name__, options), panel)
+
+
+def _read_panel(
+    files: Sequence[Path],
+    read: Callable[[Path, _Options], _Table],
+    options: _Options,
+    source: str,
+) -> Panel:
     import pandas as pd
 
-    _check_bar(bar)
     tables = []
-    for file in _files(path, suffixes):
-        frame, decimal = read(file)
+    for file in files:
+        frame, decimal = read(file, options)
         table = long_table(
             frame,
             source=str(file),
             asset=_asset_name(file),
-            layout=layout,
-            adjusted=adjusted,
-            date_format=date_format,
-            timezone=timezone,
+            layout=options.layout,
+            adjusted=options.adjusted,
+            date_format=options.date_format,
+            timezone=options.timezone,
             decimal=decimal,
         )
         tables.append(table)
     # Labelled by file and row, so that repairs can count rows.
-    table = _chosen(pd.concat(tables, keys=range(len(tables))), assets, period, str(path))
-    panel = panel_from_table(table, source=str(path), bar=bar, rule=rule)
-    return panel if assets is None else panel.select(assets)
+    table = pd.concat(tables, keys=range(len(tables)))
+    table = _chosen(table, options.assets, options.period, source)
+    panel = panel_from_table(table, source=source, bar=options.bar, rule=options.rule)
+    return panel if options.assets is None else panel.select(options.assets)
 
 
 def _files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -200,12 +219,12 @@ def _asset_name(file: Path) -> str:
     return file.stem
 
 
-def _read_csv(file: Path, separator: str | None, decimal: str | None) -> _Table:
+def _read_csv(file: Path, options: _Options) -> _Table:
     """Read a file with unique columns; a column that is not all numbers stays text."""
     header, following = _first_lines(file)
     if header.startswith("Price,") and following.startswith("Ticker,"):
         return _read_yfinance(file), "."
-    separator = separator or max(",;\t|", key=header.count)
+    separator, decimal = options.separator or max(",;\t|", key=header.count), options.decimal
     columns = [name.strip() for name in next(reader([header], delimiter=separator))]
     repeated = [name for name in columns if name and columns.count(name) > 1]
     if repeated:
@@ -288,7 +307,7 @@ def _first_lines(file: Path) -> tuple[str, str]:
     return header, following
 
 
-def _read_parquet(file: Path) -> _Table:
+def _read_parquet(file: Path, _: _Options) -> _Table:
     import pandas as pd
 
     try:

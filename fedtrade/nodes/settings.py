@@ -88,6 +88,8 @@ class ClientSettings(SettingsRecord):
         Folder of what the node remembers: it survives a restart.
     data : Component or None
         Its own prices; None takes those that the run names, for runs on one machine.
+    keep_prices : bool
+        Whether they are kept in `state` as they were read, so that not every process reads them.
     allow : Limits
     privacy : PrivacyLimits
     executor : {"warm", "stock"}
@@ -116,6 +118,7 @@ class ClientSettings(SettingsRecord):
     identities_encrypted: str | None = None
     state: str
     data: Component | None = None
+    keep_prices: bool = True
     allow: Limits = Limits()
     privacy: PrivacyLimits = PrivacyLimits()
     executor: Literal["warm", "stock"] = "warm"
