@@ -48,7 +48,12 @@ def own_identity(context: Context) -> IdentityKey:
     if path is not None:
         try:
             return IdentityKey.from_private_bytes(Path(str(path)).read_bytes())
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise ConfigurationError(
+                f"the node's config has {IDENTITY_KEY}={path!r}, which cannot be read "
+                f"({error.strerror}); name the private identity key of the party's start kit."
+            ) from error
+        except ValueError as error:
             raise ConfigurationError(
                 f"the node's config has {IDENTITY_KEY}={path!r}, which is no private key of 32 "
                 f"bytes: {error}."
@@ -100,9 +105,14 @@ def read_identities(path: str) -> dict[int, bytes]:
         If the file cannot be read.
     """
     try:
-        listed = json.loads(Path(path).read_text())
+        listed = json.loads(Path(path).read_text(encoding="utf-8"))
         return {int(n): bytes.fromhex(key) for n, key in listed.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except OSError as error:
+        raise ConfigurationError(
+            f"aggregation.identities={path!r} cannot be read ({error.strerror}); name the JSON "
+            "file of the participants' public identity keys, or null to trust the server's list."
+        ) from error
+    except (ValueError, AttributeError, TypeError) as error:
         raise ConfigurationError(
             f"aggregation.identities={path!r} must be a JSON file of public keys in hexadecimal "
             f"by participant's number: {error}."

@@ -468,7 +468,7 @@ def test_keys_that_all_know_are_compared(make: Make, tmp_path: Path) -> None:
         (lambda keys: {k: v for k, v in keys.items() if k != "2"}, "for participant 2 that"),
         (lambda keys: {**keys, "2": "no key"}, "must be a JSON file of public keys"),
         (lambda keys: ["a", "b"], "must be a JSON file of public keys"),
-        (None, "must be a JSON file of public keys"),
+        (None, "keys.json' cannot be read (No such file or directory); name the JSON file of"),
     ],
 )
 def test_a_wrong_or_missing_list_of_keys_stops_the_run(
@@ -495,7 +495,10 @@ def test_a_key_file_has_32_bytes(settings: Settings, tmp_path: Path, content: by
         federation = Federation(grid, settings)
         ((node, reason),) = federation.members.refusals
         assert node == node_of(grid, 1)
-        assert f"identity-key='{path}', which is no private key of 32 bytes" in reason
+        wrong = (
+            "cannot be read (No such file" if content is None else "is no private key of 32 bytes"
+        )
+        assert f"identity-key='{path}', which {wrong}" in reason
         assert federation.prepare().round().n_replies == N - 1
 
 
