@@ -5,8 +5,10 @@ from typing import Final
 from flwr.app import ConfigRecord, Context
 
 from conf import resolve
+from fedtrade.errors import ProtocolError
+from fedtrade.secure.wire import RUN
 
-__all__ = ["BROUGHT", "RECORD", "SETTINGS", "brought_digest"]
+__all__ = ["BROUGHT", "RECORD", "SETTINGS", "brought_digest", "check_brought"]
 
 SETTINGS: Final = "settings"
 RECORD: Final = "local-rules"
@@ -26,3 +28,20 @@ def brought_digest(context: Context) -> str:
     if isinstance(pinned, str):
         return pinned
     return resolve(str(context.run_config.get(SETTINGS, ""))).digest()
+
+
+def check_brought(context: Context) -> None:
+    """Refuse settings other than those that the run was agreed under.
+
+    Raises
+    ------
+    ProtocolError
+    """
+    run = context.state.get(RUN)
+    agreed = run.get(BROUGHT) if isinstance(run, ConfigRecord) else None
+    if agreed is None:
+        raise ProtocolError("the server skipped the greeting that begins a run.")
+    if agreed != brought_digest(context):
+        raise ProtocolError(
+            "the run's settings are others than those that it was agreed upon under: start it anew."
+        )

@@ -4,9 +4,11 @@ Every answer is computed from the participant's own prices. An exception becomes
 that names it, and costs nobody else.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -20,9 +22,13 @@ from clients.local_correction import LocalCorrection
 from clients.local_rules import obey
 from clients.participant import Participant
 from clients.parties import key_holder_of, party_of
+from clients.party import Party
+from clients.programme import check_programme
 from clients.record_level import train_on_own_records
 from clients.released import note_release
 from clients.roles import is_key_holder
+from fedtrade.errors import FedtradeError, RangeError
+from fedtrade.market.panel import Panel
 from fedtrade.secure import PlainAggregation
 from fedtrade.settings import SUMMED
 from fedtrade.summed_scores import no_score_part, score_part, scored_bars
@@ -49,6 +55,10 @@ from fedtrade.wire import (
 )
 
 __all__ = ["app"]
+
+Computed = TypeVar("Computed")
+
+_logger = logging.getLogger(__name__)
 
 app = ClientApp(mods=[discreet, keep, obey, within_budget])
 
@@ -85,29 +95,50 @@ def secure(message: Message, context: Context) -> Message:
 @app.query("sum")
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
-    note_release(message, context)
-    request = _open(message, context)
+    request = _due(message, context)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
-    values = request.task.local_sum(name, request.sample, request.shared)
-    part = party_of(Participant.of(context), context).part(message, values)
+    computed = request.unless_it_fails(lambda: request.local_sum(name))
+    if computed is None:
+        values = request.in_its_place().local_sum(name) * 0.0
+    else:
+        values = computed
+        request.party.check_adds(message, bool(values.any()))
+    part = request.party.part(message, values)
     return _reply(message, part.arrays, records=part.records)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
-    note_release(message, context)
-    request = _open(message, context)
+    request = _due(message, context)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
-    result = _trained(request, vector, message, context)
-    given = party_of(request.participant, context).training(
+    correction = _correction(request, message, context)
+    result = request.unless_it_fails(lambda: _trained(request, vector, message, correction))
+    if result is None:
+        size = 2 * vector.size if correction and correction.has_variates else vector.size
+        result = LocalUpdate(np.zeros(size, dtype=np.float32), 0.0, 0)
+    else:
+        request.party.check_adds(message, result.n_examples > 0)
+    given = request.party.training(
         message, np.asarray(result.update, dtype=np.float32), result.n_examples, result.loss
     )
     return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
 
 
+def _correction(request: "_Request", message: Message, context: Context) -> LocalCorrection | None:
+    """What the message asks training to be corrected by, if anything."""
+    if request.participant.privacy.record is not None or not LocalCorrection.is_asked(message):
+        return None
+    if not request.in_the_clear:
+        request.participant.check_corrected()
+    return LocalCorrection.of(message, context, remembers=request.in_the_clear)
+
+
 def _trained(
-    request: "_Request", vector: NDArray[np.float32], message: Message, context: Context
+    request: "_Request",
+    vector: NDArray[np.float32],
+    message: Message,
+    correction: LocalCorrection | None,
 ) -> LocalUpdate:
     """What training gives, with all that is to be sent in its update."""
     record_level = request.participant.privacy.record
@@ -115,18 +146,16 @@ def _trained(
         return train_on_own_records(
             request.participant, record_level, vector, request.sample, request.shared, message
         )
+    if correction is None:
+        return request.task.train(vector, request.sample, request.shared)
 
-    def gradient(at: np.ndarray) -> np.ndarray | None:
+    def gradient(at: NDArray[np.float32]) -> NDArray[np.float32] | None:
         return request.task.train(at, request.sample, request.shared).gradient
 
-    in_the_clear = isinstance(request.participant.aggregation, PlainAggregation)
-    if LocalCorrection.is_asked(message) and not in_the_clear:
-        request.participant.check_corrected()
-    asked = LocalCorrection.of(message, context, gradient, remembers=in_the_clear)
-    if asked is None:
-        return request.task.train(vector, request.sample, request.shared)
-    result = request.task.train(vector, request.sample, request.shared, correction=asked.correction)
-    return result._replace(update=asked.finish(result))
+    result = request.task.train(
+        vector, request.sample, request.shared, correction=correction.for_task(gradient)
+    )
+    return result._replace(update=correction.finish(result))
 
 
 @app.evaluate()
@@ -151,25 +180,33 @@ def evaluate(message: Message, context: Context) -> Message:
 
 def _add_scores(message: Message, context: Context) -> Message:
     """Add the scores to a sum; whoever is not scored adds zeros."""
-    participant = Participant.of(context)
-    participant.check_summed_scores()
-    arms, values = _scores(_open(message, context))
-    part = party_of(participant, context).part(message, values)
+    Participant.of(context).check_summed_scores()
+    request = _due(message, context)
+    arms, values = _scores(request, message)
+    part = request.party.part(message, values)
     return _reply(message, part.arrays, config={ARMS: list(arms)}, records=part.records)
 
 
-def _scores(request: "_Request") -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def _scores(request: "_Request", message: Message) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The arms, and the participant's part of the sum of scores."""
     models, task = unpack_models(request.arrays), request.task
     bars = scored_bars(request.calendar, request.episode)
+
+    def scores() -> tuple[tuple[str, ...], NDArray[np.float64]]:
+        evaluation = task.evaluate(request.sample, request.shared, models)
+        request.party.check_adds(message, evaluation.bars.size > 0)
+        return evaluation.arms, score_part(evaluation, task, bars)
+
     is_scored = request.participant.is_scored(request.episode)
-    if not is_scored and isinstance(task, NamesArms):
-        arms = task.arms(models)
-        return arms, no_score_part(len(arms), task, bars)
-    evaluation = task.evaluate(request.sample, request.shared, models)
-    if not is_scored:
-        return evaluation.arms, no_score_part(len(evaluation.arms), task, bars)
-    return evaluation.arms, score_part(evaluation, task, bars)
+    found = request.unless_it_fails(scores) if is_scored else None
+    if found is not None:
+        return found
+    arms = (
+        task.arms(models)
+        if isinstance(task, NamesArms)
+        else task.evaluate(request.in_its_place().sample, request.shared, models).arms
+    )
+    return arms, no_score_part(len(arms), task, bars)
 
 
 def _check_server(message: Message) -> None:
@@ -184,6 +221,7 @@ class _Request:
     """A message about an episode, unpacked."""
 
     participant: Participant
+    party: Party
     episode: EpisodeRecord
     calendar: NDArray[np.datetime64]
     shared: Shared
@@ -193,10 +231,56 @@ class _Request:
     def task(self) -> Task:
         return self.participant.task
 
+    @property
+    def in_the_clear(self) -> bool:
+        """Whether what is computed leaves as it is."""
+        return isinstance(self.participant.aggregation, PlainAggregation)
+
     @cached_property
     def sample(self) -> Sample:
         """The participant's own prices of the episode."""
         return self.participant.sample(self.episode, self.calendar)
+
+    def local_sum(self, name: str) -> NDArray[np.float64]:
+        """The participant's part of a federated sum."""
+        return self.task.local_sum(name, self.sample, self.shared)
+
+    def unless_it_fails(self, compute: Callable[[], Computed]) -> Computed | None:
+        """What is computed of the data; None in private modes if that fails.
+
+        There the participant adds zeros: whether it fails can depend on its data, by a question
+        that was made for that, and a refusal would tell. Its own log says what was wrong.
+        """
+        try:
+            return compute()
+        except Exception as error:
+            is_the_runs = isinstance(error, FedtradeError) and not isinstance(error, RangeError)
+            if self.in_the_clear or is_the_runs:
+                raise
+            _logger.exception("this participant adds zeros to a sum: its part cannot be computed")
+            return None
+
+    def in_its_place(self) -> "_Request":
+        """The same with prices that anybody could make up, for the shapes of answers."""
+        bars = self.sample.panel.bars
+        prices = np.exp(0.01 * np.sin(np.arange(float(bars.size)) ** 1.5))[:, None]
+        panel = Panel(bars, ("anybody's",), prices, self.sample.panel.bar)
+        stand_in = replace(self)
+        stand_in.__dict__["sample"] = replace(self.sample, panel=panel)
+        return stand_in
+
+
+def _due(message: Message, context: Context) -> _Request:
+    """What a message asks to contribute, once it is clear that it is due.
+
+    Nothing of this depends on the participant's prices.
+    """
+    request = _open(message, context)
+    if not request.in_the_clear:
+        check_programme(message, request.participant)
+    request.party.check(message)
+    note_release(message, context)
+    return request
 
 
 def _open(message: Message, context: Context) -> _Request:
@@ -204,7 +288,9 @@ def _open(message: Message, context: Context) -> _Request:
     shared = split_prefix(arrays, SHARED_PREFIX)
     calendar = bars_of(shared.pop(CALENDAR))
     episode = EpisodeRecord.from_config(message.content.config_records[CONFIG])
-    return _Request(Participant.of(context), episode, calendar, shared, arrays)
+    participant = Participant.of(context)
+    party = party_of(participant, context)
+    return _Request(participant, party, episode, calendar, shared, arrays)
 
 
 def _reply(

@@ -13,10 +13,13 @@ from fedtrade.errors import ReplayError
 from fedtrade.secure.subject import asked_subject
 from fedtrade.wire import CONFIG, ROUND_NUMBER, SUM, SUM_NAME
 
-__all__ = ["asked_of", "kind_of", "note_contribution"]
+__all__ = ["EPISODE", "asked_of", "kind_of", "note_contribution"]
 
 STATE = "secure.contributed"
-EPISODE, DONE = "episode", "done"
+EPISODE = "episode"
+"""The entry of a message with the number of its episode."""
+
+DONE = "done"
 DEFAULT_ACTION = ".default"
 
 

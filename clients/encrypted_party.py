@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message
+from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
-from clients.brought import brought_digest
+from clients.brought import BROUGHT, brought_digest, check_brought
 from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import own_bytes, own_identity, read_round, read_run
 from clients.key_roster import check_key_roster
-from clients.party import Outgoing, Party, clip_of
+from clients.party import Outgoing, Party, check_adds_something, clip_of, encoded
 from fedtrade.errors import ProtocolError, ReplayError
 from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import EncryptedAggregation
@@ -88,6 +88,7 @@ class EncryptedParty(Party):
         self._number = number
         self._settings = settings
         self._context = context
+        self._due: tuple[int, bool] | None = None
 
     def greet(self, message: Message) -> Outgoing:
         """Begin a run: say the public identity key, and that of pads.
@@ -104,9 +105,10 @@ class EncryptedParty(Party):
                 "the server greets again in the middle of a run, and could put another in the "
                 "place of the key holder: start the run anew."
             )
-        run = read_run(message, self._settings, self._noise, brought_digest(self._context))
+        brought = brought_digest(self._context)
+        run = read_run(message, self._settings, self._noise, brought)
         identity = own_identity(self._context)
-        self._context.state[RUN] = ConfigRecord({RUN: run})
+        self._context.state[RUN] = ConfigRecord({RUN: run, BROUGHT: brought})
         if PAD_KEY not in self._context.state:
             made = AgreementKey().private_bytes
             self._context.state[PAD_KEY] = ConfigRecord({PAD: made})
@@ -146,7 +148,7 @@ class EncryptedParty(Party):
         self, message: Message, update: NDArray[np.float32], n_examples: int, loss: float
     ) -> Outgoing:
         """Contribute the update, weighted and clipped, under encryption."""
-        _, by_examples = read_round(message)
+        _, by_examples = self._expected()
         values: Mapping[str, NDArray[Any]]
         if self._noise is not None:
             values = self._noise.update_values(update, clip_of(message))
@@ -158,13 +160,40 @@ class EncryptedParty(Party):
 
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute a part of a federated sum under encryption."""
-        read_round(message)
-        kind = SUMS if self._noise is None or kind_of(message) == SUM_QUERY else SCORES
+        kind = self._kind_of(message)
         noise = noise_on(kind, self._noise)
         part: Mapping[str, NDArray[Any]] = {SUM: values.ravel()}
         if noise is not None:
             part = noise.sum_values(values)
         return self._contribute(message, kind, part, values.shape)
+
+    def check(self, message: Message) -> None:
+        """Refuse what is no part of a sum that is due, and remember that it was asked for."""
+        check_brought(self._context)
+        _, by_examples = read_round(message)
+        self._key()
+        note_contribution(message, self._context)
+        session = message.content.config_records[ROUND].get(SESSION)
+        last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
+        if type(session) is not int or not isinstance(last, int) or session <= last:
+            raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
+        self._due = session, by_examples
+
+    def check_adds(self, message: Message, adds: bool) -> None:
+        """With noise on a sum it tells of nobody how few are in it."""
+        if noise_on(self._kind_of(message), self._noise) is None:
+            check_adds_something(adds)
+
+    def _kind_of(self, message: Message) -> str:
+        if kind_of(message) == MessageType.TRAIN:
+            return TRAINING
+        return SUMS if self._noise is None or kind_of(message) == SUM_QUERY else SCORES
+
+    def _expected(self) -> tuple[int, bool]:
+        """The sum, and whether members count by examples, as `check` found."""
+        if self._due is None:
+            raise ProtocolError("nothing was asked for that is due.")
+        return self._due
 
     def _scheme(self, kind: str) -> Scheme:
         n_members = self._key().get(N_MEMBERS)
@@ -194,11 +223,7 @@ class EncryptedParty(Party):
         *,
         by_examples: bool = False,
     ) -> Outgoing:
-        note_contribution(message, self._context)
-        session = message.content.config_records[ROUND].get(SESSION)
-        last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
-        if type(session) is not int or not isinstance(last, int) or session <= last:
-            raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
+        session, _ = self._expected()
         scheme = self._scheme(kind)
         layout = layout_of(
             self._settings,
@@ -208,7 +233,7 @@ class EncryptedParty(Party):
             by_examples=by_examples,
             noise=self._noise,
         )
-        words = layout.encode(values).astype(np.int64, copy=False)
+        words = encoded(layout, values).astype(np.int64, copy=False)
         contribution = contribute(
             scheme.encryptor(own_bytes(self._key(), f"{kind}-{PUBLIC}")),
             own_identity(self._context),

@@ -25,20 +25,28 @@ class LocalCorrection:
 
     Attributes
     ----------
-    correction : Correction
-        For the task.
+    proximal : float
+        Of the pull towards the global vector.
+    variate : float32 of shape (n_params,), or None
+        The server's; without it no variates are sent.
+    at : float32 of shape (n_params,), or None
+        The vector at which the participant took its own variate last.
     context : Context
         Its state keeps the participant's variate of the present episode, and no other.
     key : str or None
         Where in the state; None if no variates are kept.
-    has_variates : bool
-        Whether the new variate is sent.
     """
 
-    correction: Correction
+    proximal: float
+    variate: NDArray[np.float32] | None
+    at: NDArray[np.float32] | None
     context: Context
     key: str | None
-    has_variates: bool
+
+    @property
+    def has_variates(self) -> bool:
+        """Whether the new variate is sent behind the update."""
+        return self.variate is not None
 
     @staticmethod
     def is_asked(message: Message) -> bool:
@@ -49,13 +57,8 @@ class LocalCorrection:
         )
 
     @classmethod
-    def of(
-        cls, message: Message, context: Context, gradient: Gradient, *, remembers: bool = True
-    ) -> "LocalCorrection | None":
-        """The correction that a training message asks for, or None.
-
-        A participant whose memory was lost with an interrupted run takes its variate once more at
-        the vector at which it did so last.
+    def of(cls, message: Message, context: Context, *, remembers: bool = True) -> "LocalCorrection":
+        """The correction that a training message asks for.
 
         Parameters
         ----------
@@ -64,19 +67,27 @@ class LocalCorrection:
             at what the message says: a sum is of what all were asked alike, and a server could have
             asked each another vector before, to know by its variate what it sends next.
         """
-        if not cls.is_asked(message):
-            return None
         config = message.content.config_records[CONFIG]
         arrays = message.content.array_records[ARRAYS]
         proximal = float(config.get(PROXIMAL, 0.0))  # type: ignore[arg-type]
         if VARIATE not in arrays:
-            return cls(Correction(proximal), context, None, has_variates=False)
+            return cls(proximal, None, None, context, None)
         key = f"{VARIATE}/{EpisodeRecord.from_config(config).number}"
-        own = _kept(context, key) if remembers else None
-        if own is None and VARIATE_AT in arrays:
-            own = gradient(arrays[VARIATE_AT].numpy())
-        shift = variate_shift(arrays[VARIATE].numpy(), own)
-        return cls(Correction(proximal, shift), context, key if remembers else None, True)
+        at = arrays[VARIATE_AT].numpy() if VARIATE_AT in arrays else None
+        return cls(proximal, arrays[VARIATE].numpy(), at, context, key if remembers else None)
+
+    def for_task(self, gradient: Gradient) -> Correction:
+        """What the task is given.
+
+        A participant whose memory was lost with an interrupted run takes its variate once more at
+        the vector at which it did so last.
+        """
+        if self.variate is None:
+            return Correction(self.proximal)
+        own = None if self.key is None else _kept(self.context, self.key)
+        if own is None and self.at is not None:
+            own = gradient(self.at)
+        return Correction(self.proximal, variate_shift(self.variate, own))
 
     def finish(self, result: LocalUpdate) -> NDArray[np.float32]:
         """What is sent: the update, and behind it the new variate, which is remembered.

@@ -1,13 +1,13 @@
 """A participant's side of masked sums; what it must remember stands in the context's state."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
-from clients.brought import brought_digest
+from clients.brought import BROUGHT, brought_digest, check_brought
 from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import (
     check_roster,
@@ -17,7 +17,7 @@ from clients.identity import (
     read_round,
     read_run,
 )
-from clients.party import Outgoing, Party, clip_of
+from clients.party import Outgoing, Party, check_adds_something, clip_of, encoded
 from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
 from fedtrade.privacy.participant import NoisyVectors, add_noise, with_least_contributors
 from fedtrade.secure import MaskedAggregation
@@ -53,6 +53,16 @@ Fields: TypeAlias = Mapping[str, Any]
 STATE = "secure.masked"
 
 
+class _Due(NamedTuple):
+    """A contribution that was asked for, and to which sum."""
+
+    n_members: int
+    by_examples: bool
+    session: int
+    fields: Fields
+    client: MaskedClient
+
+
 class MaskedParty(Party):
     """Speaks for one participant in one message.
 
@@ -85,6 +95,7 @@ class MaskedParty(Party):
         self._number = number
         self._settings = settings
         self._context = context
+        self._due: _Due | None = None
 
     def greet(self, message: Message) -> Outgoing:
         """Begin a run: say the public identity key, and pledge the keys of the first sum."""
@@ -93,9 +104,10 @@ class MaskedParty(Party):
                 "the server greets again in the middle of a run, and could put others in the place "
                 "of the participants: start the run anew."
             )
-        run = read_run(message, self._settings, self._noise, brought_digest(self._context))
+        brought = brought_digest(self._context)
+        run = read_run(message, self._settings, self._noise, brought)
         identity = own_identity(self._context)
-        self._context.state[RUN] = ConfigRecord({RUN: run})
+        self._context.state[RUN] = ConfigRecord({RUN: run, BROUGHT: brought})
         if STATE in self._context.state:
             del self._context.state[STATE]
         answered = self.answer(message).records
@@ -131,10 +143,12 @@ class MaskedParty(Party):
         self, message: Message, update: NDArray[np.float32], n_examples: int, loss: float
     ) -> Outgoing:
         """Contribute the update, weighted and clipped, under masks."""
-        n_members, by_examples = self._round(message)
+        due, by_examples = self._expected(), self._expected().by_examples
         if self._noise is not None:
-            return self._noisy_training(message, self._noise, update, n_members)
-        layout = training_layout(self._settings, len(update), n_members, by_examples=by_examples)
+            return self._noisy_training(message, self._noise, update, due.n_members)
+        layout = training_layout(
+            self._settings, len(update), due.n_members, by_examples=by_examples
+        )
         values = training_values(self._settings, update, n_examples, loss, by_examples=by_examples)
         return self._contribute(message, layout, values, update.shape)
 
@@ -148,23 +162,31 @@ class MaskedParty(Party):
 
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute a part of a federated sum under masks."""
-        n_members, _ = self._round(message)
-        if self._noise is not None and self._noise.covers_sums and kind_of(message) == SUM_QUERY:
-            layout = Layout(self._noise.sum_segments(values.size), n_members)
-            drawn = self._noise.sum_noise(values.size)
-            part = self._noise.sum_values(values)
+        n_members, noise = self._expected().n_members, self._noise_on(message)
+        if noise is not None:
+            layout = Layout(noise.sum_segments(values.size), n_members)
+            drawn = noise.sum_noise(values.size)
+            part = noise.sum_values(values)
             return self._contribute(message, layout, part, values.shape, drawn)
         layout = sum_layout(self._settings, values.size, n_members)
         return self._contribute(message, layout, {SUM: values.ravel()}, values.shape)
 
-    def _round(self, message: Message) -> tuple[int, bool]:
-        """See `read_round`.
+    def check_adds(self, message: Message, adds: bool) -> None:
+        """With noise on a sum it tells of nobody how few are in it."""
+        if self._noise_on(message) is None:
+            check_adds_something(adds)
 
-        Raises
-        ------
-        ProtocolError
-            Also if the sum cannot have so many members.
-        """
+    def _noise_on(self, message: Message) -> NoisyVectors | None:
+        """On the sum that a message asks for."""
+        kind, noise = kind_of(message), self._noise
+        is_covered = kind == MessageType.TRAIN or (
+            kind == SUM_QUERY and noise is not None and noise.covers_sums
+        )
+        return noise if is_covered else None
+
+    def check(self, message: Message) -> None:
+        """Refuse what is no part of a sum that is due, and remember that it was asked for."""
+        check_brought(self._context)
         n_members, by_examples = read_round(message)
         if UPLOAD not in message.content.config_records:
             raise ProtocolError("the server does not say who is to be in the sum.")
@@ -174,7 +196,22 @@ class MaskedParty(Party):
                 f"the server says that the sum has {n_members} members, and there are {n_known} "
                 f"participants and min_contributors={self._settings.min_contributors}."
             )
-        return n_members, by_examples
+        note_contribution(message, self._context)
+        session, fields = _session(message.content.config_records[UPLOAD])
+        client = self._client()
+        client.check_upload(session)
+        if kind_of(message) != MessageType.TRAIN and client.is_grouped(session):
+            raise ProtocolError(
+                f"sum {session} is opened by groups, which is for updates alone: this participant "
+                "gives its part of a federated sum to a sum of all."
+            )
+        self._due = _Due(n_members, by_examples, session, fields, client)
+
+    def _expected(self) -> "_Due":
+        """What `check` found."""
+        if self._due is None:
+            raise ProtocolError("nothing was asked for that is due.")
+        return self._due
 
     def _contribute(
         self,
@@ -184,22 +221,13 @@ class MaskedParty(Party):
         shape: tuple[int, ...],
         noise: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> Outgoing:
-        note_contribution(message, self._context)
-        words = layout.encode(values)
+        due, words = self._expected(), encoded(layout, values)
         if noise is not None:
             add_noise(words, layout, noise)
-        session, fields = _session(message.content.config_records[UPLOAD])
-        client = self._client()
-        is_training = kind_of(message) == MessageType.TRAIN
-        if not is_training and client.is_grouped(session):
-            raise ProtocolError(
-                f"sum {session} is opened by groups, which is for updates alone: this participant "
-                "gives its part of a federated sum to a sum of all."
-            )
         subject = subject_of(asked_of(message), layout)
-        masked = client.upload(session, fields, words, subject)
-        self._keep(client)
-        reply = ConfigRecord({SESSION: session, SHAPE: [int(n) for n in shape]})
+        masked = due.client.upload(due.session, due.fields, words, subject)
+        self._keep(due.client)
+        reply = ConfigRecord({SESSION: due.session, SHAPE: [int(n) for n in shape]})
         return Outgoing({WORDS: masked}, records={ROUND: reply, **self.answer(message).records})
 
     def _client(self) -> MaskedClient:

@@ -88,6 +88,13 @@ class Participant:
         return noisy_vectors(self._settings, self.task)
 
     @property
+    def n_models(self) -> int | None:
+        """Episodes of the run; None if only the data tell."""
+        if self._settings.evaluation.n_origins is None:
+            return None
+        return self._settings.count_models()
+
+    @property
     def most_rounds(self) -> int:
         """Of training in a run, of all models together.
 

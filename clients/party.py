@@ -1,5 +1,6 @@
 """A participant's side of a trust mode: how what it computed leaves it."""
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,12 +10,23 @@ import numpy as np
 from flwr.app import ConfigRecord, Message
 from numpy.typing import NDArray
 
-from fedtrade.errors import ProtocolError
+from fedtrade.errors import ProtocolError, RangeError
 from fedtrade.privacy.participant import NoisyVectors
+from fedtrade.secure.layout import Layout
 from fedtrade.secure.wire import ROUND
 from fedtrade.wire import CLIP, CONFIG, LOSS, N_EXAMPLES, UPDATE
 
-__all__ = ["Outgoing", "Party", "PlainParty", "clip_by_norm", "clip_of"]
+__all__ = [
+    "Outgoing",
+    "Party",
+    "PlainParty",
+    "check_adds_something",
+    "clip_by_norm",
+    "clip_of",
+    "encoded",
+]
+
+_logger = logging.getLogger(__name__)
 
 MARGIN = 1e-3
 """An update that was longer than the clip stays so by this much, and the server can tell."""
@@ -40,6 +52,18 @@ class Party(ABC):
         raise ProtocolError("aggregation=plain has no stages to answer.")
 
     @abstractmethod
+    def check(self, message: Message) -> None:
+        """Refuse a contribution that is not due, before anything is computed for it.
+
+        What is due must not depend on data: a server that is told of each question whether it could
+        be answered would learn of them without any sum.
+
+        Raises
+        ------
+        ProtocolError, SecureAggregationError
+        """
+
+    @abstractmethod
     def training(
         self, message: Message, update: NDArray[np.float32], n_examples: int, loss: float
     ) -> Outgoing:
@@ -48,6 +72,14 @@ class Party(ABC):
     @abstractmethod
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute to a federated sum."""
+
+    def check_adds(self, message: Message, adds: bool) -> None:  # noqa: B027 (a mode may not mind)
+        """Refuse to take a place among the contributors of a sum to which nothing is added.
+
+        Raises
+        ------
+        ProtocolError
+        """
 
 
 class PlainParty(Party):
@@ -63,11 +95,18 @@ class PlainParty(Party):
     def __init__(self, noise: NoisyVectors | None = None) -> None:
         self._noise = noise
 
+    def check(self, message: Message) -> None:
+        """Refuse stages of private sums."""
+        if ROUND in message.content.config_records:
+            raise ProtocolError(
+                "the server asks for a part of a private sum, and this participant's settings say "
+                "aggregation=plain: give all the same settings."
+            )
+
     def training(
         self, message: Message, update: NDArray[np.float32], n_examples: int, loss: float
     ) -> Outgoing:
         """The update with its number of examples and loss."""
-        _refuse_round(message)
         if self._noise is None:
             return Outgoing({UPDATE: update}, {N_EXAMPLES: n_examples, LOSS: loss})
         clipped = clip_by_norm(update, (1.0 + MARGIN) * clip_of(message))
@@ -75,7 +114,6 @@ class PlainParty(Party):
 
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """The part."""
-        _refuse_round(message)
         return Outgoing({"sum": values})
 
 
@@ -105,9 +143,31 @@ def clip_by_norm(update: NDArray[np.float32], clip: float) -> NDArray[np.float32
     return (wanted * min(1.0, clip / norm) if norm > 0.0 else wanted).astype(np.float32)
 
 
-def _refuse_round(message: Message) -> None:
-    if ROUND in message.content.config_records:
+def check_adds_something(adds: bool) -> None:
+    """Refuse to be counted among the contributors of a sum without adding to it.
+
+    A server could choose a time at which all but one have nothing, and read that one's part in the
+    sum. Whether anybody has something follows from the bars and assets that it holds then.
+
+    Raises
+    ------
+    ProtocolError
+        If this participant adds nothing.
+    """
+    if not adds:
         raise ProtocolError(
-            "the server asks for a part of a private sum, and this participant's settings say "
-            "aggregation=plain: give all the same settings."
+            "this participant has no examples there, and would hide nobody in the sum: choose a "
+            "later origin (evaluation), or start without it."
         )
+
+
+def encoded(layout: Layout, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """The words of a contribution; all zero if a value is too large to be added.
+
+    To refuse would tell the server that it is, whose question it was.
+    """
+    try:
+        return layout.encode(values)
+    except RangeError as error:
+        _logger.error("this participant adds zeros to a sum: %s", error)
+        return layout.encode({name: np.zeros_like(part) for name, part in values.items()})

@@ -19,6 +19,7 @@ from fedtrade.secure.settings import (
 )
 
 __all__ = [
+    "CHOSEN",
     "DIFFERENCING",
     "KEY_HOLDER",
     "LOSSES",
@@ -65,8 +66,14 @@ DIFFERENCING: Final = (
     "can be read off the others."
 )
 FEW_HOLDERS: Final = (
-    "Whoever has nothing to add sends zeros: what only a few participants hold, such as a certain "
-    "bar, is the sum of those few. aggregation.min_contributors must hold a bar for it to count."
+    "Whoever has nothing to add at a bar sends zeros there: what only a few participants hold is the "
+    "sum of those few. An honest server counts a bar only if aggregation.min_contributors hold it."
+)
+CHOSEN: Final = (
+    "Participants give nothing unless all are asked the same, and those without any example keep "
+    "out. But what is asked of all alike is the server's choice: one that lies can choose a time, a "
+    "model or totals of earlier sums to which most of them add next to nothing, and the sum is nearly "
+    "the part of the others. Only noise on a sum (privacy.participant) bounds that."
 )
 
 
@@ -178,6 +185,7 @@ def masked_statement(
                 "sum" if size is None else "group",
                 max(settings.min_contributors, parameters.threshold + 1),
             ),
+            *((CHOSEN,) if settings.adversary == "malicious" else ()),
             *_first_contact(settings.identities, "replace keys and invent participants"),
             *(() if size is None else _regrouping(n_participants, size)),
         ),
@@ -244,6 +252,7 @@ def encrypted_statement(settings: EncryptedAggregation, n_participants: int) -> 
             "The server and the key holder together read each contribution. So does a key holder "
             "that can read the participants' messages to the server on the way.",
             *_subtracting("sum", settings.min_contributors),
+            CHOSEN,
             *_first_contact(
                 settings.identities, "pose as the key holder and read each contribution"
             ),

@@ -22,7 +22,7 @@ SUBJECT_BYTES: Final = 32
 NO_SUBJECT: Final = bytes(SUBJECT_BYTES)
 """Of sums outside of any question, whose members know by other means what they add up."""
 
-DOMAIN: Final = b"fedtrade subject of a sum 1"
+DOMAIN: Final = b"fedtrade subject of a sum 2"
 OWN: Final = "secure."
 """How records begin that are for a member alone: stages, and who is in the sum."""
 
@@ -46,7 +46,9 @@ class SentContent(Protocol):
 def asked_subject(kind: str, content: SentContent) -> bytes:
     """A hash of 32 bytes of all that a message asks, but for what is its receiver's alone.
 
-    The server makes it of what it sends, and each member of what it gets.
+    The server makes it of what it sends, and each member of what it gets. The order of arrays is
+    part of it: a member that scored the same models in another order would put its own scores of
+    one into the place of the others' of another.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def _parts(kind: str, content: SentContent) -> Iterator[bytes]:
     values = {**content.config_records, **content.metric_records}
     yield kind.encode()
     for name in sorted(arrays):
-        for key in sorted(arrays[name]):
+        for key in arrays[name]:  # in their order, in which models are scored
             sent = arrays[name][key]
             shape = [int(n) for n in sent.shape]
             yield json.dumps([name, key, sent.dtype, shape, sent.stype]).encode()

@@ -100,7 +100,7 @@ LARGEST_SUM = 1 << 24
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Of the messages here; parties of other versions cannot work together."""
 
 

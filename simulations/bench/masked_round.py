@@ -138,7 +138,9 @@ def _client_app(
         number = _number(context)
         if number in absent:
             raise ConnectionError("it drops out")
-        return _reply(message, party_of(context).training(message, updates[number], 1, 0.0))
+        party = party_of(context)
+        party.check(message)
+        return _reply(message, party.training(message, updates[number], 1, 0.0))
 
     return app
 

@@ -347,7 +347,7 @@ def test_a_ledger_that_cannot_be_used_lets_nothing_leave(tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    return composer(tmp_path_factory, N)
+    return composer(tmp_path_factory, N, n_rounds=2)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ EQUAL = "strategy.weights=equal"
 
 @pytest.fixture(scope="module")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    return composer(tmp_path_factory, N)
+    return composer(tmp_path_factory, N, n_rounds=2)
 
 
 class Nowhere(dict[int, Context]):

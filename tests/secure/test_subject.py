@@ -26,7 +26,7 @@ def layout(**changed: Any) -> Layout:
 
 
 def test_all_that_are_asked_the_same_have_the_same_subject() -> None:
-    """Whatever the order, and whatever is for each of them alone."""
+    """Whatever the order of records and settings, and whatever is for each of them alone."""
     content = RecordDict(
         {
             "secure.upload": ConfigRecord({"session": 1}),
@@ -38,6 +38,19 @@ def test_all_that_are_asked_the_same_have_the_same_subject() -> None:
     assert found == asked()
     assert len(found) == SUBJECT_BYTES
     assert subject_of(found, layout()) == subject_of(asked(), layout())
+
+
+def test_the_order_of_arrays_is_asked_too() -> None:
+    """Scores stand in the order of models: in another one's place, theirs could be subtracted."""
+    values = ConfigRecord(VALUES["config"])
+    models = {name: Array(VECTOR) for name in ("model/a", "model/b")}
+    ahead, behind = (
+        asked_subject(
+            "evaluate", RecordDict({"arrays": ArrayRecord(dict(order)), "config": values})
+        )
+        for order in (models.items(), reversed(models.items()))
+    )
+    assert ahead != behind
 
 
 def test_whatever_is_asked_otherwise_is_another_subject() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fedtrade.privacy.participant.claim import Claim
 from fedtrade.privacy.participant.vectors import NoisyVectors
 from fedtrade.secure.statement import (
+    CHOSEN,
     DIFFERENCING,
     LOSSES,
     NO_NOISE,
@@ -30,7 +31,8 @@ def with_noise(statement: PrivacyStatement, noise: NoisyVectors) -> PrivacyState
     """The statement of a trust mode together with what noise on the sums promises."""
     claim = Claim.of(noise)
     kept = tuple(each for each in statement.assumptions if each != NO_NOISE)
-    broken_by = tuple(each for each in statement.broken_by if each != DIFFERENCING)
+    bounded = (CHOSEN, DIFFERENCING) if noise.covers_sums else (DIFFERENCING,)
+    broken_by = tuple(each for each in statement.broken_by if each not in bounded)
     if not noise.covers_sums and len(broken_by) < len(statement.broken_by):
         broken_by = (*broken_by, SUMS_DIFFER)
     return replace(

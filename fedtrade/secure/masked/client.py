@@ -278,6 +278,15 @@ class MaskedClient:
             "commitment": self_seed_commitment(self._run, session, self._number, self_seed),
         }
 
+    def check_upload(self, session: int) -> None:
+        """Whether words are due for a sum.
+
+        Raises
+        ------
+        ReplayError
+        """
+        self._expect("upload", session, SHARED)
+
     def upload(
         self,
         session: int,

@@ -71,8 +71,10 @@ def stages_of(message: Message) -> dict[str, int]:
 QUICK = {"task=risk": "task.local_steps=3", "task=signal": "task.local_steps=3"}
 
 
-def composer(folders: pytest.TempPathFactory, n_participants: int) -> Callable[..., Settings]:
-    """Makes settings of quick runs, from Hydra overrides, of so many participants."""
+def composer(
+    folders: pytest.TempPathFactory, n_participants: int, n_rounds: int = 40
+) -> Callable[..., Settings]:
+    """Makes settings from Hydra overrides, of so many participants; whole runs take few rounds."""
     folder = folders.mktemp("market")
     panel = make_market(n_bars=180, n_assets=n_participants, seed=1)
     frame = pd.DataFrame(panel.close, columns=list(panel.assets))
@@ -84,7 +86,7 @@ def composer(folders: pytest.TempPathFactory, n_participants: int) -> Callable[.
         "federation=same_history",
         f"federation.n_participants={n_participants}",
         "federation.history_bars=60",
-        "federation.rounds=2",
+        f"federation.rounds={n_rounds}",
         "evaluation.n_origins=1",
         "evaluation.test_bars=25",
         "evaluation.public_bars=60",

@@ -114,11 +114,11 @@ def test_what_is_remembered_of_another_vector_moves_no_private_update() -> None:
         seen.append(at.tolist())
         return 2.0 * at
 
-    asked = LocalCorrection.of(message, context, gradient, remembers=False)
-    assert asked is not None
+    asked = LocalCorrection.of(message, context, remembers=False)
+    correction = asked.for_task(gradient)
     assert seen == [[3.0, 4.0]]
-    assert asked.correction.shift is not None
-    assert asked.correction.shift.tolist() == [-6.0, -8.0]
+    assert correction.shift is not None
+    assert correction.shift.tolist() == [-6.0, -8.0]
     result = LocalUpdate(np.zeros(2, np.float32), 1, 0.0, np.array([5.0, 6.0], np.float32))
     assert asked.finish(result).tolist() == [0.0, 0.0, 5.0, 6.0]
     assert context.state[f"{VARIATE}/0"] == kept

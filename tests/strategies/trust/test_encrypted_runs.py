@@ -17,9 +17,14 @@ from fedtrade.settings import Settings
 from simulations.grid import simulate
 from strategies.robust import RobustAggregation
 from tests.strategies.trust.encrypted import APP, EQUAL, HOLDER, Make, encrypted
-from tests.strategies.trust.federation import Fate, MeddledGrid
+from tests.strategies.trust.federation import Fate, MeddledGrid, composer
 
 Results = dict[str, Any]
+
+
+@pytest.fixture
+def five(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    return composer(tmp_path_factory, 5, n_rounds=2)
 
 
 @pytest.fixture(autouse=True)

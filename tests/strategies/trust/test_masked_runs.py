@@ -18,13 +18,18 @@ from simulations.attacks import ATTACKS
 from simulations.attacks.attack import DataAttack
 from simulations.grid import simulate
 from strategies.robust import RobustAggregation
-from tests.strategies.trust.federation import Fate, MeddledGrid
+from tests.strategies.trust.federation import Fate, MeddledGrid, composer
 
 Make = Callable[..., Settings]
 Results = dict[str, Any]
 
 N = 9
 MASKED = ("aggregation=masked", "strategy.weights=equal")
+
+
+@pytest.fixture
+def nine(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    return composer(tmp_path_factory, 9, n_rounds=2)
 
 
 @pytest.fixture(autouse=True)

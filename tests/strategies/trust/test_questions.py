@@ -1,0 +1,304 @@
+"""What a server that lies learns by its questions, even where nothing is opened."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+
+from clients.client_app import _Request, app
+from clients.participant import Participant
+from clients.party import PlainParty
+from conf import compose
+from fedtrade.market import Panel, Share
+from fedtrade.settings import Settings
+from fedtrade.summed_scores import score_part, scored_bars
+from fedtrade.tasks.risk import Risk
+from fedtrade.tasks.task import Model
+from fedtrade.wire import ARRAYS, CALENDAR, CONFIG, MODEL_PREFIX, SUM_NAME, pack_model, seconds_of
+from simulations.grid import InProcessGrid
+from strategies.exchange import array_record
+from tests.conftest import make_market
+from tests.strategies.trust.encrypted import federated
+from tests.strategies.trust.federation import Federation, answers, node_of
+
+Make = Callable[..., Settings]
+
+MODES = ("masked", "encrypted")
+EQUAL = "strategy.weights=equal"
+VICTIM = 0
+FIRST_SEEN = 200
+
+
+def _asked(run: Federation, kind: str, **config: Any) -> Message:
+    """A question to the victim that names no sum to be part of."""
+    values = {**run.episode.to_config(), SUM_NAME: "moments", "server-round": 1, **config}
+    models = pack_model("federated", _model(run, run.vector))
+    arrays = {**run._arrays(), "vector": run.vector, **models}
+    content = RecordDict(
+        {
+            ARRAYS: array_record(arrays),
+            CONFIG: ConfigRecord(values),
+        }
+    )
+    return Message(content, node_of(run.grid.grid, VICTIM), kind, ttl=60.0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["evaluate", "train", "query.sum"])
+def test_for_what_is_not_due_nothing_is_computed(
+    five: Make, mode: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it could be computed would tell of the data, one question after the other."""
+
+    def compute(*_: Any, **__: Any) -> None:
+        raise AssertionError("its data was looked at")
+
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
+        for name in ("evaluate", "train", "local_sum"):
+            monkeypatch.setattr(Risk, name, compute)
+        monkeypatch.setattr(Participant, "sample", compute)
+        reply = answers(run.grid.grid, _asked(run, kind))
+    assert "asks for a contribution in the clear" in str(reply.error.reason)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("what", ["train", "local_sum", "evaluate"])
+def test_who_cannot_compute_its_part_adds_zeros_and_nobody_is_told(
+    five: Make,
+    mode: str,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = five(f"aggregation={mode}", EQUAL)
+    compute = getattr(Risk, what)
+
+    def failing(self: Risk, *args: Any, **options: Any) -> Any:
+        sample = args[0] if what == "evaluate" else args[1]
+        if np.array_equal(sample.panel.close, mine.panel.close):
+            raise OverflowError("a forecast of 1e400")
+        return compute(self, *args, **options)
+
+    with federated(settings) as run:
+        mine, *others = (
+            Participant(settings, k).sample(run.episode, run.calendar) for k in range(5)
+        )
+        if what != "local_sum":
+            run.prepare()
+        shared = {name: np.asarray(values) for name, values in run.shared.items()}
+        monkeypatch.setattr(Risk, what, failing)
+        if what == "train":
+            before, report = run.vector.copy(), run.round()
+            updates = [compute(run.task, before, sample, shared).update for sample in others]
+            assert (report.refusals, report.n_replies) == ((), 5)
+            np.testing.assert_allclose(run.vector, before + np.mean(updates, axis=0), atol=1e-5)
+        else:
+            summed = (
+                run.add_up("nowcast") if what == "local_sum" else _evaluated(run, {"a": run.vector})
+            )
+            assert summed.refusals == []
+            assert summed.total is not None
+            parts = [
+                compute(run.task, "nowcast", sample, {})
+                if what == "local_sum"
+                else score_part(
+                    compute(run.task, sample, shared, {"a": _model(run, run.vector)}),
+                    run.task,
+                    scored_bars(run.calendar, run.episode),
+                )
+                for sample in others
+            ]
+            np.testing.assert_allclose(summed.total, np.sum(parts, axis=0), atol=1e-4)
+    (said,) = caplog.messages
+    assert "this participant adds zeros to a sum" in said
+    assert "1e400" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_scores_that_are_too_large_are_zeros(
+    five: Make, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a model with which everybody's are."""
+    with federated(five("task=volatility", f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
+        no_risk = np.zeros_like(run.vector)
+        no_risk[-2:] = -60.0  # the logarithm of the variance at each horizon
+        summed = _evaluated(run, {"federated": no_risk})
+    assert summed.refusals == []
+    assert summed.total is not None
+    assert not summed.total.any()
+    assert len(caplog.messages) == 5
+    assert "adds zeros" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_another_order_of_models_is_another_question(five: Make, mode: str) -> None:
+    """The victim's scores of one would stand where the others have those of another."""
+
+    def rewrite(number: int, message: Message) -> Message:
+        if number == VICTIM and message.metadata.message_type == MessageType.EVALUATE:
+            arrays = message.content.array_records.get(ARRAYS, ArrayRecord())
+            turned = sorted(arrays.items(), key=lambda each: each[0].startswith(f"{MODEL_PREFIX}a"))
+            message.content[ARRAYS] = ArrayRecord(dict(turned))
+        return message
+
+    def fate(number: int, stages: Mapping[str, int]) -> Any:
+        return told if number == VICTIM else None
+
+    def told(reply: Message) -> Message:
+        """As others say that theirs are."""
+        config = reply.content.config_records[CONFIG]
+        if "arms" in config:
+            arms = [*config["arms"]]  # type: ignore[misc]
+            assert arms[-2:] == ["b", "a"]
+            reply.content[CONFIG] = ConfigRecord({**config, "arms": [*arms[:-2], "a", "b"]})
+        return reply
+
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
+        models = {"a": run.vector, "b": run.vector + np.float32(0.3)}
+        run.grid.rewrite, run.grid.fate = rewrite, fate
+        summed = _evaluated(run, models)
+    assert summed.total is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ({SUM_NAME: "moments2"}, "asks for the sum 'moments2', and the task risk has nowcast, mo"),
+        ({"episode": 2}, "asks for episode 2, and the run's settings have 2 of them"),
+        ({"episode": -1}, "asks for episode -1"),
+    ],
+)
+def test_what_a_run_does_not_have_is_given_under_no_name(
+    five: Make, mode: str, wanted: Mapping[str, Any], reason: str
+) -> None:
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
+        config = {**run.episode.to_config(), SUM_NAME: "moments", **wanted}
+        summed = run.mode.add_up(run.grid, run.nodes, run._arrays(), config, run.timeout_s)
+    assert summed.total is None
+    assert len(summed.refusals) == 5
+    assert all(reason in said for _, said in summed.refusals)
+
+
+class Late:
+    """All but the victim have their first price long after it."""
+
+    def __call__(self, panel: Panel, n_participants: int, seed: int) -> tuple[Share, ...]:
+        return tuple(
+            Share((asset,), start=None if k == VICTIM else panel.bars[FIRST_SEEN])
+            for k, asset in enumerate(panel.assets)
+        )
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("task", ["risk", "volatility", "signal"])
+def test_where_all_others_have_no_example_no_update_is_read(
+    tmp_path: Any, mode: str, task: str
+) -> None:
+    """An origin a few bars after their first: they would be counted, and hide nobody."""
+    panel = make_market(n_bars=420, n_assets=5, seed=1)
+    frame = pd.DataFrame(panel.close, columns=list(panel.assets))
+    frame.insert(0, "date", panel.bars)
+    frame.to_csv(tmp_path / "prices.csv", index=False)
+    settings = compose(
+        [
+            "data=csv",
+            f"data.path={tmp_path / 'prices.csv'}",
+            f"task={task}",
+            f"partition._target_={Late.__module__}.Late",
+            f"aggregation={mode}",
+            EQUAL,
+            "federation=same_history",
+            "federation.n_participants=5",
+            "federation.history_bars=60",
+            "evaluation.n_origins=1",
+            "evaluation.test_bars=25",
+            "progress=none",
+            f"out={tmp_path / 'run'}",
+        ]
+    )
+    with federated(settings) as run:
+        few = panel.bars[FIRST_SEEN - 56 : FIRST_SEEN + 4]
+        origin = int(few[-1].astype("datetime64[s]").astype(int))
+        run.episode = replace(run.episode, origin=origin, test_end=origin)
+        run.calendar = few
+        run.shared[CALENDAR] = seconds_of(few)
+        reasons: list[str] = []
+        for name in run.task.sums:
+            summed = run.add_up(name)
+            reasons += [reason for _, reason in summed.refusals]
+            if summed.total is None:
+                break
+            run.shared[name] = run.task.finish_sum(name, summed.total)
+        else:
+            report = run.round()
+            assert report.skipped
+            reasons += [reason for _, reason in report.refusals]
+    assert any("has no examples there" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_settings_that_are_changed_after_the_greeting_are_not_trained_by(
+    five: Make, mode: str
+) -> None:
+    """By a node that has none of its own, which would hold them."""
+    ours = five(f"aggregation={mode}", EQUAL)
+    others = five(f"aggregation={mode}", EQUAL, "task.learning_rate=1e-12").to_json()
+    config = {"settings": ours.to_json()}
+
+    def lied_to(message: Message, context: Context) -> Message:
+        is_meant = message.metadata.message_type == MessageType.TRAIN
+        if is_meant and context.node_config["partition-id"] != VICTIM:
+            context.run_config["settings"] = others
+        try:
+            return app(message, context)
+        finally:
+            context.run_config["settings"] = config["settings"]
+
+    with InProcessGrid(lied_to, ours.n_nodes or 1, run_config=config) as grid:  # type: ignore[arg-type]
+        report = Federation(grid, ours).prepare().round()
+    assert report.skipped
+    said = [reason for _, reason in report.refusals]
+    assert sum("others than those that it was agreed upon under" in each for each in said) == 4
+
+
+def test_what_stands_in_for_a_sample_has_the_shapes_of_one(five: Make) -> None:
+    """With nothing of the participant in it."""
+    settings = five("aggregation=masked", EQUAL)
+    with federated(settings) as run:
+        run.prepare()
+        sample = Participant(settings, VICTIM).sample(run.episode, run.calendar)
+        own = run.task.local_sum("nowcast", sample, {})
+        participant = Participant(settings, VICTIM)
+        request = _Request(participant, PlainParty(), run.episode, run.calendar, {}, {})
+        stand_in = request.in_its_place()
+        assert stand_in.local_sum("nowcast").shape == own.shape
+        assert not np.isin(stand_in.sample.panel.close, sample.panel.close).any()
+
+
+def _evaluated(run: Federation, models: Mapping[str, np.ndarray]) -> Any:
+    """The sum of scores of models, by arm."""
+    arrays = dict(run._arrays())
+    for arm, vector in models.items():
+        arrays |= pack_model(arm, _model(run, vector))
+    run.mode.next_is_training = False
+    return run.mode.add_up(
+        run.grid,
+        run.nodes,
+        arrays,
+        run.episode.to_config(),
+        run.timeout_s,
+        MessageType.EVALUATE,
+    )
+
+
+def _model(run: Federation, vector: np.ndarray) -> Model:
+    return Model(vector, {name: run.shared[name] for name in run.task.learned})
