@@ -153,7 +153,7 @@ def read_run(
         )
     agreed = None if noise is None else noise.agreed()
     check_agreed(settings, greeting.get(SETTINGS), agreed)
-    return agreed_run(run, settings, agreed, brought)
+    return agreed_run(run, settings, agreed, brought=brought)
 
 
 def read_round(message: Message) -> tuple[int, bool]:

@@ -33,7 +33,9 @@ def check_ahead(settings: Settings) -> None:
     if n_participants is None:
         return
     strategy = build(settings.strategy, "strategy", seed=settings.seed)
-    strategy.trust_mode = trust_mode(settings.aggregation, n_participants)
+    strategy.trust_mode = trust_mode(
+        settings.aggregation, n_participants, brought=settings.digest()
+    )
     check_strategy(strategy, settings, build_task(settings), n_participants)
 
 

@@ -85,7 +85,7 @@ def run(grid: Grid, settings: Settings, status: RunStatus) -> None:
     out, federation = Path(settings.out), settings.federation
     noise = noisy_vectors(settings, task)
     mode = strategy.trust_mode = trust_mode(
-        settings.aggregation, federation.n_participants or 0, noise, settings.digest()
+        settings.aggregation, federation.n_participants or 0, noise, brought=settings.digest()
     )
     mode.next_is_training = not task.sums
     check_data(settings)

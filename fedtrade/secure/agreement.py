@@ -55,7 +55,8 @@ def agreed_run(
     name: bytes,
     settings: PrivateAggregation,
     noise: Mapping[str, Any] | None = None,
-    brought: str = "",
+    *,
+    brought: str,
 ) -> bytes:
     """The name by which a party knows a run, of `RUN_BYTES`: a hash of the server's and its own.
 

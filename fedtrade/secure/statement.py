@@ -66,14 +66,15 @@ DIFFERENCING: Final = (
     "can be read off the others."
 )
 FEW_HOLDERS: Final = (
-    "Whoever has nothing to add at a bar sends zeros there: what only a few participants hold is the "
-    "sum of those few. An honest server counts a bar only if aggregation.min_contributors hold it."
+    "Whoever has nothing to add at a bar sends zeros there: what only a few participants hold is "
+    "the sum of those few. An honest server counts a bar only if aggregation.min_contributors hold "
+    "it."
 )
 CHOSEN: Final = (
     "Participants give nothing unless all are asked the same, and those without any example keep "
-    "out. But what is asked of all alike is the server's choice: one that lies can choose a time, a "
-    "model or totals of earlier sums to which most of them add next to nothing, and the sum is nearly "
-    "the part of the others. Only noise on a sum (privacy.participant) bounds that."
+    "out. But what is asked of all alike is the server's choice: one that lies can choose a time, "
+    "a model or totals of earlier sums to which most of them add next to nothing, and the sum is "
+    "nearly the part of the others. Only noise on a sum (privacy.participant) bounds that."
 )
 
 

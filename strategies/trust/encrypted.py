@@ -114,9 +114,9 @@ class Encrypted(PrivateMode):
     name = "encrypted"
 
     def __init__(
-        self, settings: EncryptedAggregation, noise: NoisyVectors | None = None, brought: str = ""
+        self, settings: EncryptedAggregation, noise: NoisyVectors | None = None, *, brought: str
     ) -> None:
-        super().__init__(settings, EncryptedSums(settings, noise, brought))
+        super().__init__(settings, EncryptedSums(settings, noise, brought=brought))
         self._encrypted = settings
 
     def check(self, rule: RoundRule, n_asked: int, n_liars: int, n_participants: int) -> None:
@@ -147,9 +147,9 @@ class EncryptedSums(PrivateSums):
     """
 
     def __init__(
-        self, settings: EncryptedAggregation, noise: NoisyVectors | None = None, brought: str = ""
+        self, settings: EncryptedAggregation, noise: NoisyVectors | None = None, *, brought: str
     ) -> None:
-        super().__init__(settings, noise, brought)
+        super().__init__(settings, noise, brought=brought)
         self._settings = settings
         self._numbers: dict[int, int] = {}
         self._roster: dict[int, bytes] = {}

@@ -90,11 +90,12 @@ class Masked(PrivateMode):
         settings: MaskedAggregation,
         n_known: int = 0,
         noise: NoisyVectors | None = None,
-        brought: str = "",
+        *,
+        brought: str,
     ) -> None:
         if noise is not None:
             settings = with_least_contributors(settings, n_known)
-        super().__init__(settings, MaskedSums(settings, n_known, noise, brought))
+        super().__init__(settings, MaskedSums(settings, n_known, noise, brought=brought))
         self._masked = settings
         self._n_known = n_known
 
@@ -156,9 +157,10 @@ class MaskedSums(PrivateSums):
         settings: MaskedAggregation,
         n_known: int = 0,
         noise: NoisyVectors | None = None,
-        brought: str = "",
+        *,
+        brought: str,
     ) -> None:
-        super().__init__(settings, noise, brought)
+        super().__init__(settings, noise, brought=brought)
         self._settings = settings
         self._n_known = n_known
         self._left_out: set[int] = set()

@@ -162,12 +162,12 @@ class PrivateSums(ABC):
     next_is_training: bool | None = None
 
     def __init__(
-        self, settings: PrivateAggregation, noise: NoisyVectors | None = None, brought: str = ""
+        self, settings: PrivateAggregation, noise: NoisyVectors | None = None, *, brought: str
     ) -> None:
         self.noise = noise
         agreed = None if noise is None else noise.agreed()
         name = os.urandom(NAME_BYTES)
-        self.run = agreed_run(name, settings, agreed, brought)
+        self.run = agreed_run(name, settings, agreed, brought=brought)
         told = agreed_settings(settings, agreed)
         begins = ConfigRecord({RUN: name, VERSION: PROTOCOL_VERSION, SETTINGS: told})
         self._greeting = {GREETING: begins}

@@ -16,7 +16,8 @@ def trust_mode(
     settings: Aggregation,
     n_known: int = 0,
     noise: NoisyVectors | None = None,
-    brought: str = "",
+    *,
+    brought: str,
 ) -> TrustMode:
     """Build the mode of `conf/aggregation`.
 
@@ -34,6 +35,6 @@ def trust_mode(
         case PlainAggregation():
             return Plain(settings) if noise is None else NoisyPlain(settings, noise)
         case MaskedAggregation():
-            return Masked(settings, n_known, noise, brought)
+            return Masked(settings, n_known, noise, brought=brought)
         case EncryptedAggregation():
-            return Encrypted(settings, noise, brought)
+            return Encrypted(settings, noise, brought=brought)

@@ -77,13 +77,13 @@ def test_a_server_cannot_say_much() -> None:
 
 def test_parties_with_the_same_settings_know_a_run_by_the_same_name() -> None:
     name, own = bytes(NAME_BYTES), EncryptedAggregation(clip=4.0)
-    run = agreed_run(name, own)
+    run = agreed_run(name, own, brought="")
     assert len(run) == RUN_BYTES
     for other in (
         EncryptedAggregation.from_mapping({"clip": 4}),
         EncryptedAggregation(identities="/somewhere/keys.json"),
     ):
-        assert agreed_run(name, other) == run
+        assert agreed_run(name, other, brought="") == run
 
 
 def test_whatever_differs_makes_another_name() -> None:
@@ -91,15 +91,15 @@ def test_whatever_differs_makes_another_name() -> None:
     name, own = bytes(NAME_BYTES), EncryptedAggregation()
     noise = {"epsilon": 8.0, "rounds": 20}
     runs = [
-        agreed_run(name, own),
-        agreed_run(bytes(15) + b"\1", own),
-        agreed_run(name, own.model_copy(update={"min_contributors": 4})),
+        agreed_run(name, own, brought=""),
+        agreed_run(bytes(15) + b"\1", own, brought=""),
+        agreed_run(name, own.model_copy(update={"min_contributors": 4}), brought=""),
         agreed_run(name, own, brought="1f"),
-        agreed_run(name, own, noise, "1f"),
-        agreed_run(name, MaskedAggregation()),
-        agreed_run(name, own, noise),
-        agreed_run(name, own, {**noise, "epsilon": 1000.0}),
-        agreed_run(name, own, {**noise, "rounds": 1}),
+        agreed_run(name, own, noise, brought="1f"),
+        agreed_run(name, MaskedAggregation(), brought=""),
+        agreed_run(name, own, noise, brought=""),
+        agreed_run(name, own, {**noise, "epsilon": 1000.0}, brought=""),
+        agreed_run(name, own, {**noise, "rounds": 1}, brought=""),
     ]
     assert len(set(runs)) == len(runs)
 
@@ -107,4 +107,4 @@ def test_whatever_differs_makes_another_name() -> None:
 @pytest.mark.parametrize("name", [b"", bytes(15), bytes(17), bytes(32)])
 def test_a_run_is_named_by_so_many_bytes(name: bytes) -> None:
     with pytest.raises(ProtocolError, match=f"names a run by 16 bytes, got {len(name)}"):
-        agreed_run(name, EncryptedAggregation())
+        agreed_run(name, EncryptedAggregation(), brought="")

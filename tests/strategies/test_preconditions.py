@@ -92,7 +92,7 @@ def test_a_quorum_closes_no_round_too_early(
     shared = (*overrides, "federation.n_participants=10")
     settings = tiny(*shared, "federation.quorum=0.5")
     strategy = RobustAggregation(**options)
-    strategy.trust_mode = trust_mode(settings.aggregation)
+    strategy.trust_mode = trust_mode(settings.aggregation, brought="")
     with pytest.raises(ConfigurationError, match=message):
         check_strategy(strategy, settings, build_task(settings), 10)
     enough = tiny(*shared, "federation.quorum=0.9")

@@ -193,7 +193,7 @@ class Federation:
             settings.aggregation,
             settings.federation.n_participants or 0,
             noisy_vectors(settings, self.task),
-            settings.digest(),
+            brought=settings.digest(),
         )
         self.timeout_s = settings.federation.reply_timeout_s
         found = discover(self.grid, settings.n_nodes, self.timeout_s, 2, self.mode.greeting())

@@ -25,7 +25,7 @@ Make = Callable[..., Settings]
 
 def _check(n: int, given: dict[str, Any], **options: Any) -> None:
     strategy = RobustAggregation(**options)
-    strategy.trust_mode = trust_mode(MaskedAggregation.from_mapping(given))
+    strategy.trust_mode = trust_mode(MaskedAggregation.from_mapping(given), brought="")
     strategy.check(n)
 
 
@@ -183,7 +183,7 @@ def test_a_mean_beyond_what_members_clip_to_is_refused(
     update: list[float], loss: float, found: str
 ) -> None:
     """So much can only come of a weight that somebody made up."""
-    mode = Masked(MaskedAggregation())
+    mode = Masked(MaskedAggregation(), brought="")
     with pytest.raises(RangeError, match=found):
         mode._check_mean(TrainingMean(np.float32(update), 3.0, loss, 0))
     mode._check_mean(TrainingMean(np.float32([4.0, -4.0]), 3.0, 100.0, 0))
@@ -229,15 +229,15 @@ def test_absurd_shapes_are_refused(shape: Any) -> None:
 
 
 def test_settings_choose_the_mode() -> None:
-    assert trust_mode(PlainAggregation()).shows_each
-    assert not trust_mode(PlainAggregation(group_size=2)).shows_each
-    assert trust_mode(MaskedAggregation()).name == "masked"
-    assert not trust_mode(MaskedAggregation()).shows_each
+    assert trust_mode(PlainAggregation(), brought="").shows_each
+    assert not trust_mode(PlainAggregation(group_size=2), brought="").shows_each
+    assert trust_mode(MaskedAggregation(), brought="").name == "masked"
+    assert not trust_mode(MaskedAggregation(), brought="").shows_each
 
 
 def test_liars_are_counted_up_in_groups_and_spoil_one_each() -> None:
-    assert Masked(MaskedAggregation()).n_liars(0.1, 25) == 2
-    grouped = Masked(MaskedAggregation(group_size=5))
+    assert Masked(MaskedAggregation(), brought="").n_liars(0.1, 25) == 2
+    grouped = Masked(MaskedAggregation(group_size=5), brought="")
     assert grouped.n_liars(0.1, 25) == 3
     assert (grouped.n_rows(25), grouped.n_rows(29)) == (5, 5)
     assert grouped.n_liar_rows(7, 25) == 5
