@@ -30,6 +30,7 @@ SHORT = (
     "evaluation.test_bars=20",
     "evaluation.pooled=false",
     "evaluation.bootstrap_resamples=100",
+    "task.baselines=ewma",  # GARCH takes seconds to load
     "task.alone_steps=5",
     "task.local_steps=3",
 )
