@@ -7,6 +7,7 @@ Every refusal names the key that was wrong.
 import hashlib
 import json
 import math
+from copy import deepcopy
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -34,8 +35,8 @@ class Component(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments for the target."""
-        return dict(self.model_extra or {})
+        """Keyword arguments for the target, its own to change: settings are shared and kept."""
+        return deepcopy(dict(self.model_extra or {}))
 
 
 class Federation(SettingsRecord):

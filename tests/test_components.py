@@ -22,6 +22,19 @@ def test_a_component_is_built_from_its_options() -> None:
     assert build(_component("fractions.Fraction", numerator=3), "x", denominator=4) == 0.75
 
 
+def test_a_target_may_change_what_it_is_given_and_nobody_elses_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def take(window: dict[str, Any]) -> Any:
+        return window.pop("bars"), window["days"].pop()
+
+    monkeypatch.setattr("fedtrade.components.take", take, raising=False)
+    component = _component("fedtrade.components.take", window={"bars": 5, "days": [1, 2]})
+    before = component.model_dump_json()
+    assert [build(component, "data") for _ in range(2)] == [(5, 2)] * 2
+    assert component.model_dump_json() == before
+
+
 def test_a_factory_waits_for_the_rest() -> None:
     make = factory(_component("fedtrade.models.MLP", hidden=[2]), "model")
     assert make(3, 1).n_params == 2 * 4 + 3
