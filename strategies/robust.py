@@ -64,11 +64,21 @@ class _Round:
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What is remembered from one round of an episode to the next."""
+    """What is remembered from one round of an episode to the next.
+
+    Attributes
+    ----------
+    rule : RuleState or None
+    optimiser : OptimiserState or None
+    variate, variate_at : float32 of shape (n_params,), or None before any was heard
+        The server's control variate, and the vector at which those heard last took theirs.
+    clip : float or None
+    """
 
     rule: RuleState | None = None
     optimiser: OptimiserState | None = None
     variate: NDArray[np.float32] | None = None
+    variate_at: NDArray[np.float32] | None = None
     clip: float | None = None
 
 
@@ -162,7 +172,7 @@ class RobustAggregation(RoundStrategy):
         self._seed = seed
         self._round: _Round | None = None
         self._memory = _Memory()
-        self._variate_at: NDArray[np.float32] | None = None
+        self._asked_before: NDArray[np.float32] | None = None
 
     # --- memory ---------------------------------------------------------------------------------
 
@@ -178,8 +188,11 @@ class RobustAggregation(RoundStrategy):
             arrays[VARIATE] = memory.variate
         if memory.clip is not None:
             arrays[CLIP] = np.array([memory.clip])
-        if self.client_correction.uses_variates and self._round is not None:
-            arrays[VARIATE_AT] = self._round.vector
+        at = memory.variate_at
+        if self.trust_mode.name == "plain" and self._round is not None:
+            at = self._round.vector  # whoever was asked remembers it, heard or not
+        if self.client_correction.uses_variates and at is not None:
+            arrays[VARIATE_AT] = at
         return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -189,9 +202,10 @@ class RobustAggregation(RoundStrategy):
             RuleState.from_arrays(rule) if rule else None,
             optimiser or None,
             arrays.get(VARIATE),
+            arrays.get(VARIATE_AT),
             float(arrays[CLIP][0]) if CLIP in arrays else None,
         )
-        self._round, self._variate_at = None, arrays.get(VARIATE_AT)
+        self._round, self._asked_before = None, arrays.get(VARIATE_AT)
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -288,7 +302,7 @@ class RobustAggregation(RoundStrategy):
             draw=(self._seed, number, server_round),
             clip=self._clip(),
         )
-        before = self._last_vector()
+        variate_at = self._variate_at()
         self._round = _Round(number, server_round, vector, request, len(eligible), grid)
         config["server-round"] = server_round
         if request.clip is not None:
@@ -297,21 +311,23 @@ class RobustAggregation(RoundStrategy):
             config[PROXIMAL] = self.client_correction.proximal
         if self.client_correction.uses_variates:
             arrays[VARIATE] = Array(self._variate(len(vector)))
-            if before is not None:
-                arrays[VARIATE_AT] = Array(before)
+            if variate_at is not None:
+                arrays[VARIATE_AT] = Array(variate_at)
         content = RecordDict({ARRAYS: arrays, CONFIG: config})
         return self.trust_mode.ask_training(content, request)
 
-    def _last_vector(self) -> NDArray[np.float32] | None:
-        """What the last round of the episode asked about, if participants need to be told.
+    def _variate_at(self) -> NDArray[np.float32] | None:
+        """The vector at which participants take their variates, if they need to be told.
 
-        Those in the clear remember their variates, unless the run was interrupted. In private
-        modes they remember none: a variate could be of a model that was sent to one of them alone.
+        Those in the clear remember them, unless the run was interrupted: then it is what they were
+        asked about last. In private modes they remember none, as a variate could be of a model that
+        was sent to one of them alone: there it is what the server's variate is of. A round that was
+        skipped has changed nothing of that, and before any was heard there is nothing to tell.
         """
-        at, self._variate_at = self._variate_at, None
-        if at is None and self._round is not None and self.trust_mode.name != "plain":
-            return self._round.vector
-        return at
+        if self.trust_mode.name != "plain":
+            return self._memory.variate_at
+        before, self._asked_before = self._asked_before, None
+        return before
 
     def _eligible(self, grid: Grid) -> set[int]:
         connected = set(grid.get_node_ids())
@@ -479,8 +495,8 @@ class RobustAggregation(RoundStrategy):
         """What is remembered for the next round, and what is added to the vector (n_params,)."""
         asked = self._asked()
         n_params = len(asked.vector)
-        update, variate = aggregation.update[:n_params], self._memory.variate
-        state = self._memory.optimiser
+        update, state = aggregation.update[:n_params], self._memory.optimiser
+        variate = variate_at = None
         with np.errstate(over="ignore", invalid="ignore"):
             step, state = self._optimiser.apply(
                 update, self._optimiser.init(n_params) if state is None else state
@@ -489,7 +505,8 @@ class RobustAggregation(RoundStrategy):
                 share = n_results / asked.n_eligible
                 heard = aggregation.update[n_params:]
                 variate = next_variate(self._variate(n_params), heard, share)
-        return _Memory(aggregation.state, state, variate), step
+                variate_at = asked.vector
+        return _Memory(aggregation.state, state, variate, variate_at), step
 
     def _asked(self) -> _Round:
         if self._round is None:

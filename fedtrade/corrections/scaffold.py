@@ -51,9 +51,10 @@ def variate_shift(
     """What a participant adds to its gradients, shape (n_params,).
 
     Nothing (None) as long as it has no variate of its own: to add the server's alone would turn it
-    away from its data.
+    away from its data. Nothing, too, as long as the server's is zero, which it is until a round was
+    heard: to take away its own alone would leave nothing to follow.
     """
-    return None if own is None else server - own
+    return None if own is None or not server.any() else server - own
 
 
 def next_variate(

@@ -39,6 +39,7 @@ def test_the_shift_is_the_difference_of_the_variates() -> None:
     assert found is not None
     assert found.tolist() == [-2.0, 2.0]
     assert variate_shift(_row(1, 2), None) is None
+    assert variate_shift(_row(0, 0), _row(3, 0)) is None
 
 
 def test_the_variate_moves_by_the_share_that_was_heard() -> None:

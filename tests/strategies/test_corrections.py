@@ -177,6 +177,42 @@ def test_a_course_that_was_cut_off_is_taken_up_again(fraction: float) -> None:
         np.testing.assert_allclose(cut, whole, atol=0.3)
 
 
+def _skipped(strategy: RobustAggregation, grid: Grid, vector: np.ndarray) -> None:
+    """A round that all train and nobody is heard of."""
+    config = ConfigRecord(EpisodeRecord(0, 0, 0, 1, 0).to_config())
+    arrays = ArrayRecord({"vector": Array(vector)})
+    replies = grid.send_and_receive(strategy.configure_train(1, arrays, config, grid))
+    assert len(list(replies)) == 3
+    assert strategy.aggregate_train(1, []) == (None, None)
+
+
+def test_a_first_round_that_is_skipped_changes_nothing(grid: Grid) -> None:
+    """Participants have variates then and the server none: it must not stop them."""
+    strategy = RobustAggregation(client_correction=scaffold())
+    _skipped(strategy, grid, START)
+    np.testing.assert_allclose(_course(strategy, grid, 12), _paper(12), atol=2e-5)
+
+
+@pytest.mark.parametrize("n_before", [0, 2])
+def test_a_course_is_taken_up_again_after_a_skipped_round(n_before: int) -> None:
+    def course(cut: bool) -> np.ndarray:
+        strategy = RobustAggregation(client_correction=scaffold())
+        with InProcessGrid(app, 3) as first, InProcessGrid(app, 3) as second:
+            vector = START
+            for number in range(n_before):
+                vector = _round(strategy, first, number, vector)
+            _skipped(strategy, first, vector)
+            if cut:
+                kept = strategy.state_arrays()
+                strategy = RobustAggregation(client_correction=scaffold())
+                strategy.restore(kept)
+            for number in (4, 5):
+                vector = _round(strategy, second if cut else first, number, vector)
+        return vector
+
+    assert course(False).tobytes() == course(True).tobytes()
+
+
 def test_each_episode_begins_without_variates(grid: Grid) -> None:
     """Neither the server's nor the participants' of the episode before are used."""
     strategy = RobustAggregation(client_correction=scaffold())

@@ -1,6 +1,6 @@
 """A server that brings parties different settings, or that asked them different things before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -94,12 +94,47 @@ def test_private_members_are_told_where_their_variates_are_taken(five: Make, mod
         np.testing.assert_array_equal(second[VARIATE_AT], first[VECTOR])
 
 
+@MODES
+def test_variates_are_taken_where_the_servers_is_of(five: Make, mode: str) -> None:
+    """Skipped rounds have asked about vectors, too; before any is heard there is none to tell."""
+    told: list[Any] = []
+
+    def watch(number: int, message: Message) -> Message:
+        if number == VICTIM and "train" in stages_of(message):
+            arrays = message.content.array_records[ARRAYS]
+            told.append({name: arrays[name].numpy() for name in arrays})
+        return message
+
+    def silent(number: int, stages: Mapping[str, int]) -> str | None:
+        return "silent" if "train" in stages else None
+
+    overrides = ("strategy=scaffold", "federation.rounds=6")
+    with federated(_settings(five, mode, *overrides)) as federation:
+        federation.prepare()
+        federation.grid.rewrite = watch
+        norms = []
+        for is_skipped in (True, False, True, False):
+            federation.grid.fate = silent if is_skipped else lambda number, stages: None
+            report = federation.round()
+            while report.skipped and not is_skipped:  # its sum was set up without the silent ones
+                report = federation.round()
+            norms.append(report.update_norm)
+            federation.strategy.restore(federation.strategy.state_arrays())
+    assert [norm > 0.0 for norm in norms] == [False, True, False, True]
+    n_before = next(k for k, each in enumerate(told) if VARIATE_AT in each)
+    heard = told[n_before - 1]
+    assert len(told) > n_before + 1
+    for each in told[n_before:]:
+        np.testing.assert_array_equal(each[VARIATE_AT], heard[VECTOR])
+        assert (each[VECTOR] != heard[VECTOR]).any()
+
+
 def test_what_is_remembered_of_another_vector_moves_no_private_update() -> None:
     """The variate is that of the vector in the message, and none is kept."""
     config = EpisodeRecord(0, -1, 0, 1, 0).to_config()
     kept = ArrayRecord({VARIATE: Array(np.full(2, 1e6, np.float32))})
     context = Context(1, 2, {}, RecordDict({f"{VARIATE}/0": kept}), {})
-    arrays = {VARIATE: np.zeros(2, np.float32), VARIATE_AT: np.array([3.0, 4.0], np.float32)}
+    arrays = {VARIATE: np.ones(2, np.float32), VARIATE_AT: np.array([3.0, 4.0], np.float32)}
     content = RecordDict(
         {
             ARRAYS: ArrayRecord({name: Array(values) for name, values in arrays.items()}),
@@ -118,7 +153,7 @@ def test_what_is_remembered_of_another_vector_moves_no_private_update() -> None:
     correction = asked.for_task(gradient)
     assert seen == [[3.0, 4.0]]
     assert correction.shift is not None
-    assert correction.shift.tolist() == [-6.0, -8.0]
+    assert correction.shift.tolist() == [-5.0, -7.0]
     result = LocalUpdate(np.zeros(2, np.float32), 1, 0.0, np.array([5.0, 6.0], np.float32))
     assert asked.finish(result).tolist() == [0.0, 0.0, 5.0, 6.0]
     assert context.state[f"{VARIATE}/0"] == kept
