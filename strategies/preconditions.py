@@ -106,14 +106,27 @@ def check_strategy(
             "evaluation.public_bars=0. Set it to the number of first bars that everybody may see, "
             "such as evaluation.public_bars=250."
         )
+    if strategy.client_correction != ClientCorrection():
+        _check_corrected(settings, task)
+
+
+def _check_corrected(settings: Settings, task: Task) -> None:
+    """Refuse to correct training where the task, or participants in private modes, would refuse."""
     accepted = inspect.signature(task.train).parameters
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
-    is_corrected = strategy.client_correction != ClientCorrection()
-    if is_corrected and not (takes_any or "correction" in accepted):
+    if not (takes_any or "correction" in accepted):
         raise ConfigurationError(
             f"the task {task.name} cannot correct its training: its train() has no keyword "
             "`correction`. Add it (see fedtrade.corrections), or leave out "
             "strategy.client_correction."
+        )
+    is_private = isinstance(settings.aggregation, PrivateAggregation)
+    if is_private and not settings.strategy.options.get("client_correction"):
+        raise ConfigurationError(
+            f"{settings.strategy.target} corrects local training and the settings do not say so, "
+            f"and with aggregation={settings.aggregation.mode} participants refuse a correction "
+            "that theirs do not name: let the strategy take it as an argument, and give it in the "
+            "settings, such as strategy.client_correction._target_=fedtrade.corrections.fed_prox."
         )
 
 

@@ -56,6 +56,22 @@ def test_a_task_that_takes_no_correction_works_until_one_is_asked_for(
         _check(tiny(), task=_Uncorrected(), client_correction=correction)
 
 
+@pytest.mark.parametrize("mode", ["masked", "encrypted"])
+def test_private_participants_know_a_correction_by_their_settings(tiny: Make, mode: str) -> None:
+    """They refuse one that a strategy makes in its code alone."""
+    strategy = RobustAggregation(client_correction=fed_prox())
+    _check(tiny(), client_correction=fed_prox())
+    for named in ("strategy=fedprox", "strategy=scaffold"):
+        settings = tiny(f"aggregation={mode}", named)
+        check_strategy(strategy, settings, build_task(settings), 4)
+    unnamed = tiny(f"aggregation={mode}")
+    with pytest.raises(
+        ConfigurationError, match=rf"aggregation={mode} .* such as strategy\.client_correction\._t"
+    ):
+        check_strategy(strategy, unnamed, build_task(unnamed), 4)
+    _check(unnamed)
+
+
 def test_a_bound_that_the_participants_break_is_told_with_its_numbers(tiny: Make) -> None:
     """Krum needs 2f + 3 = 5 for one liar of five, and five of ten are asked with a half."""
     options: dict[str, Any] = {"rule": "krum", "byzantine_share": 0.2}
