@@ -384,7 +384,7 @@ class MaskedSums(PrivateSums):
                 totals.append(GroupTotal(nodes, found.total))
             else:
                 reasons.append(found.reason)
-                n_spoilt += bool(found.blamed)
+                n_spoilt += found.is_spoilt
                 for number in found.blamed:  # else it would stop the next sum, too
                     self._left_out.add(self._nodes[number])
                     self._server.leave_out(number)

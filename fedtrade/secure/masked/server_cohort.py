@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 
 from fedtrade.errors import ProtocolError, ThresholdError
 from fedtrade.secure.masked.cohort import Cohort
+from fedtrade.secure.masked.given_shares import GivenShares, SpoiltSecretError
 from fedtrade.secure.masked.keys import AgreementKey
 from fedtrade.secure.masked.masks import add_masks, pair_key, self_key
-from fedtrade.secure.masked.shamir import SHARE_BYTES, decode, reconstruct, unpack
+from fedtrade.secure.masked.shamir import unpack
 from fedtrade.secure.masked.statements import CIPHERTEXT_BYTES, self_seed_commitment
 from fedtrade.secure.subject import NO_SUBJECT
 
 __all__ = ["CohortFailure", "CohortSum", "ServerCohort"]
-
-SECRETS_AT_ONCE = 512
 
 
 class CohortSum(NamedTuple):
@@ -46,20 +45,15 @@ class CohortFailure(NamedTuple):
         Of the cohort, ascending.
     reason : str
     blamed : tuple of int
-        The member whose secret its shares do not give. Holders are not: one who deals wrong shares
-        makes those wrong who pass them on.
+        The member, if any, but for whose lie at least two others must have lied: see `GivenShares`.
+    is_spoilt : bool
+        Whether somebody must have lied, though it may be that nobody can be blamed.
     """
 
     members: tuple[int, ...]
     reason: str
     blamed: tuple[int, ...] = ()
-
-
-class _WrongSecretError(Exception):
-    """A member's secret cannot be had from the shares that its holders gave."""
-
-    def __init__(self, dealer: int) -> None:
-        self.dealer = dealer
+    is_spoilt: bool = False
 
 
 @dataclass(eq=False)
@@ -101,9 +95,8 @@ class ServerCohort:
         self.sealed = np.zeros((n, k, CIPHERTEXT_BYTES), dtype=np.uint8)
         self.participants = np.zeros(n, dtype=bool)
         self.survivors = np.zeros(n, dtype=bool)
-        self.answered = np.zeros(n, dtype=bool)
-        self._shares: NDArray[np.uint8] | None = None
-        self._given = np.zeros((0, 0), dtype=bool)
+        self._given = GivenShares(self.cohort)
+        self.answered = self._given.answered
 
     @property
     def threshold(self) -> int:
@@ -203,40 +196,26 @@ class ServerCohort:
                 f"it gives a share of member {dealers[~is_asked][0]}, of which it holds none."
             )
         unpack(shares, len(dealers))
-        if self._shares is None:
-            n, k = self.cohort.table.shape
-            self._shares = np.zeros((n, k, SHARE_BYTES), dtype=np.uint8)
-            self._given = np.zeros((n, k), dtype=bool)
-        order = np.argsort(near)
-        own = order[np.searchsorted(near, found, sorter=order)]
-        at = self.cohort.reverse[place][own]
-        self._shares[found, at] = np.frombuffer(shares, dtype=np.uint8).reshape(-1, SHARE_BYTES)
-        self._given[found, at] = True
-        self.answered[place] = True
+        self._given.give(place, found, shares)
 
     def open(self) -> CohortSum | CohortFailure:
         """Put the secrets together and take the masks off the total."""
         members = tuple(self.cohort.members.tolist())
         if self.failure or self.total is None:
             return CohortFailure(members, self.failure or "nobody has sent words")
-        blamed: set[int] = set()
         try:
-            secrets = self._secrets(blamed)
+            secrets = self._given.secrets(np.flatnonzero(self._wanted()), self._fits)
         except ThresholdError as error:
             return CohortFailure(members, str(error))
-        except _WrongSecretError as error:
-            reason = (
-                f"the shares of member {error.dealer} do not fit what it has promised, or too many "
-                "of its neighbours gave wrong ones or none"
-            )
-            return CohortFailure(members, reason, (error.dealer,))
+        except SpoiltSecretError as error:
+            return CohortFailure(members, str(error), error.blamed, is_spoilt=True)
         total = self.total.copy()
         keys = []
         for place, secret in secrets.items():
             keys += self._mask_keys(place, secret)
         add_masks(total, keys)
         survivors = np.sort(self.cohort.ring[self.survivors])
-        return CohortSum(tuple(survivors.tolist()), total, tuple(sorted(blamed)))
+        return CohortSum(tuple(survivors.tolist()), total, self._given.liars)
 
     def _wanted(self) -> NDArray[np.bool_]:
         """By place, whether its secret is needed: a survivor's, or a masked dropout's."""
@@ -259,34 +238,6 @@ class ServerCohort:
                 found.append((mask, number < owner))
         return found
 
-    def _secrets(self, blamed: set[int]) -> dict[int, bytes]:
-        """The secret of each place of which one is needed."""
-        places = np.flatnonzero(self._wanted())
-        given = self._given[places] if self._given.size else np.zeros((len(places), 1), dtype=bool)
-        short = np.flatnonzero(given.sum(axis=1) < self.threshold)
-        answers = self.cohort.present_neighbours(self.answered)[places]
-        for at in short.tolist():
-            if answers[at] >= self.threshold:
-                raise _WrongSecretError(int(self.cohort.ring[places[at]]))
-        if short.size or self._shares is None:
-            raise ThresholdError(
-                f"{given[short[0]].sum()} shares of the secret of member "
-                f"{self.cohort.ring[places[short[0]]]} came back, and it needs {self.threshold}"
-            )
-        found: dict[int, bytes] = {}
-        for start in range(0, len(places), SECRETS_AT_ONCE):
-            part = places[start : start + SECRETS_AT_ONCE]
-            first = np.argsort(~given[start : start + SECRETS_AT_ONCE], axis=1, kind="stable")
-            first = first[:, : self.threshold]
-            rows = self._shares[part[:, None], first]
-            shares = unpack(rows.tobytes(), first.size).reshape(*first.shape, -1)
-            for place, secret in zip(
-                part.tolist(), reconstruct(shares, first + 1, self.threshold), strict=True
-            ):
-                fits = secret is not None and self._fits(place, secret)
-                found[place] = secret if fits and secret else self._decoded(place, blamed)
-        return found
-
     def _fits(self, place: int, secret: bytes) -> bool:
         """Whether a secret is what its owner has committed to."""
         if self.survivors[place]:
@@ -294,22 +245,3 @@ class ServerCohort:
             commitment = self_seed_commitment(self.run, self.session, number, secret)
             return commitment == self.commitments[place]
         return bool(AgreementKey(secret).public_bytes == self.mask_keys[place].tobytes())
-
-    def _decoded(self, place: int, blamed: set[int]) -> bytes:
-        """A secret in spite of wrong shares, whose holders are blamed."""
-        assert self._shares is not None
-        holders = self.cohort.ring[self.cohort.table[place]]
-        given = np.flatnonzero(self._given[place])
-        trusted = given[~np.isin(holders[given], list(blamed))]
-        for points in (trusted, given):
-            if len(points) < self.threshold:
-                continue
-            shares = unpack(self._shares[place, points].tobytes(), len(points))
-            try:
-                secret, wrong = decode(shares, points + 1, self.threshold)
-            except ThresholdError:
-                continue
-            if self._fits(place, secret):
-                blamed.update(holders[points[list(wrong)]].tolist())
-                return secret
-        raise _WrongSecretError(int(self.cohort.ring[place]))

@@ -27,6 +27,7 @@ __all__ = [
     "SHARE_BYTES",
     "are_shares",
     "decode",
+    "odd_shares",
     "pack",
     "reconstruct",
     "split",
@@ -181,6 +182,23 @@ def decode(
     if secret is None:
         raise _too_many_wrong(len(points), threshold, most_wrong)
     return secret, tuple(np.setdiff1d(np.arange(len(points)), right).tolist())
+
+
+def odd_shares(
+    shares: NDArray[np.integer], xs: ArrayLike, right: NDArray[np.integer], threshold: int
+) -> NDArray[np.int64]:
+    """Which shares, of shape (n_shares, 16), are wrong if those of `threshold` indices are right.
+
+    Raises
+    ------
+    ValueError
+        If a point is not of this kind.
+    """
+    points = _points(np.asarray(xs)[None])[0]
+    others = np.setdiff1d(np.arange(len(points)), right)
+    weights = _weights(points[None, right[:threshold]], points[others])[0]
+    is_odd = (matmul(weights, shares[right[:threshold]]) != shares[others]).any(axis=1)
+    return np.asarray(others[is_odd])
 
 
 def pack(shares: NDArray[np.integer]) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from fedtrade.secure.masked.shamir import (
     SHARE_BYTES,
     are_shares,
     decode,
+    odd_shares,
     pack,
     reconstruct,
     split,
@@ -158,6 +159,14 @@ def test_wrong_shares_are_named(n_shares: int, threshold: int) -> None:
             limbs = slice(None) if number % 2 else int(rng.integers(16))
             shares[place, limbs] = (shares[place, limbs] + rng.integers(1, PRIME)) % PRIME
         assert decode(shares, range(1, n_shares + 1), threshold) == (secret, tuple(wrong))
+
+
+def test_shares_are_wrong_that_are_not_where_others_lie() -> None:
+    shares = split([bytes(32)], [3, 5, 9, 8, 7], 3)[:, 0]
+    assert odd_shares(shares, [3, 5, 9, 8, 7], np.array([1, 2, 4]), 3).tolist() == []
+    shares[[0, 3], [7, 15]] = (shares[[0, 3], [7, 15]] + 1) % PRIME
+    assert odd_shares(shares, [3, 5, 9, 8, 7], np.array([1, 2, 4]), 3).tolist() == [0, 3]
+    assert odd_shares(shares[:3], [3, 5, 9], np.arange(3), 3).tolist() == []
 
 
 def test_one_wrong_share_of_every_three_by_trying_all_subsets() -> None:

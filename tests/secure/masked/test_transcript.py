@@ -134,7 +134,8 @@ def test_what_is_revealed_of_a_dropout_is_worth_one_sum() -> None:
         assert (0 in found.members) == (session != 1)
 
     cohort = play.server._session(1).cohorts[0]
-    assert cohort._secrets(set())[cohort.place(0)] == revealed[1]
+    place = cohort.place(0)
+    assert cohort._given.secrets(np.array([place]), cohort._fits)[place] == revealed[1]
     assert len({*revealed.values(), *seeds.values()}) == 6
 
     def attempt(session: int, key_of: int, seed_of: int) -> np.ndarray:

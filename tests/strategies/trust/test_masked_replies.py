@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from fedtrade.secure.masked.shamir import SHARE_BYTES
 from fedtrade.settings import Settings
 from simulations.grid import InProcessGrid
 from tests.strategies.trust.federation import Federation
@@ -343,6 +344,47 @@ def test_a_dealer_of_garbage_stops_one_sum_and_is_left_out(grid: Grid, settings:
     assert LIAR in federation.participants(reports[1])
     assert all(report.n_replies == 8 for report in reports[2:])
     assert "left out for the rest of the run" in reports[-1].refusals[0].reason
+
+
+def test_a_liar_with_dropouts_is_left_out_and_no_honest_member(
+    grid: Grid, settings: Settings
+) -> None:
+    """As few shares come back as are needed, and its own are wrong, sum after sum."""
+    federation = Federation(grid, settings).prepare()
+    (graph,) = federation.mode.sums._server.parameters(2)  # type: ignore[attr-defined]
+    silent = set(range(N - graph.most_dropouts, N))
+    assert LIAR not in silent
+
+    def fate(number: int, stages: Mapping[str, int]) -> Any:
+        def lie(reply: Message) -> Message:
+            fields = dict(reply.content.config_records["secure.unmask"])
+            shares = bytearray(fields["shares"])  # type: ignore[arg-type]
+            for at in range(0, len(shares), SHARE_BYTES):
+                shares[at] ^= 1
+            fields["shares"] = bytes(shares)
+            reply.content["secure.unmask"] = ConfigRecord(fields)
+            return reply
+
+        if "unmask" not in stages:
+            return None
+        if stages["unmask"] == 2 and number in silent:
+            return "silent"
+        return lie if number == LIAR else None
+
+    federation.grid.fate = fate
+    reports = [federation.round() for _ in range(4)]
+    assert reports[0].skipped
+    assert f"those of member {LIAR} are wrong of others, too" in reports[0].skipped
+    later = [report for report in reports[1:] if not report.skipped]
+    assert later
+    assert federation.heard == OTHERS
+    left_out = {
+        number
+        for report in reports
+        for number, reason in federation.participants(report).items()
+        if "left out for the rest of the run" in reason
+    }
+    assert left_out == {LIAR}
 
 
 def test_words_that_nobody_honest_sends_skip_the_round(grid: Grid, settings: Settings) -> None:
