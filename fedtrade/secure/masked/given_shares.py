@@ -47,13 +47,13 @@ class GivenShares:
     wrong share among more than the threshold is always found. Who passes on a wrong share may have
     been dealt it, and a secret that cannot be had may be the fault of its dealer or of holders. So
     of a failure one member is blamed, and only if at least two others would have had to lie
-    otherwise: a holder whose shares of two dealers are wrong, or else the dealer of such a secret.
+    otherwise: whoever alone explains all that is wrong, or a holder whose shares of two dealers are
+    wrong, or else the dealer of such a secret.
 
-    Where no more shares come than a secret needs, a single holder with a wrong one is told from the
-    dealer by others' secrets alone, of which more have come: members that fell silent have one
-    holder more than those that answered. Where two such secrets are not to be had, as in a cohort
-    whose threshold is all neighbours, a liar can stop each sum for ever without being named, as it
-    could by its silence.
+    Where no more shares come than a secret needs, a single holder with a wrong one is told from its
+    dealer by others' secrets: those of other neighbourhoods, and those of members that fell silent,
+    of which one share more has come. Where there are none, as in a small cohort whose threshold is
+    all neighbours, a liar can stop each sum for ever without being named, as it could by silence.
 
     Parameters
     ----------
@@ -207,15 +207,15 @@ class GivenShares:
         n_liars = np.array([self._least_liars(place, answers[place]) for place in missing.tolist()])
         place = int(missing[np.argmax(n_liars)])
         member = int(self._cohort.ring[place])
-        liar = max(sorted(self._wrong), key=lambda holder: len(self._wrong[holder]), default=0)
-        if len(self._wrong.get(liar, ())) >= LEAST_LIARS:
+        liar = self._liar(missing[n_liars < LEAST_LIARS], missing[n_liars >= LEAST_LIARS])
+        if liar is not None and liar != place:
             named = int(self._cohort.ring[liar])
             return SpoiltSecretError(
-                f"too many shares of the secret of member {member} are wrong or missing, and those "
-                f"of member {named} are wrong of others, too",
+                f"too many shares of the secret of member {member} are wrong or missing, and other "
+                f"secrets show that wrong ones came from member {named}",
                 (named,),
             )
-        if n_liars.max() >= LEAST_LIARS:
+        if liar == place or n_liars.max() >= LEAST_LIARS:
             return SpoiltSecretError(
                 f"the shares of member {member} do not fit what it has promised, or too many of "
                 "its neighbours gave wrong ones or none",
@@ -225,6 +225,27 @@ class GivenShares:
             f"{self._given[place].sum()} shares of the secret of member {member} came back, which "
             f"needs {self._threshold}, and one is wrong or missing: too few to tell who lied"
         )
+
+    def _liar(self, unsure: NDArray[np.int64], sure: NDArray[np.int64]) -> int | None:
+        """Who alone explains all that is wrong, or has given wrong shares of several dealers.
+
+        Parameters
+        ----------
+        unsure, sure : places
+            Of secrets that cannot be had, which one holder can have spoilt, or the dealer alone.
+        """
+        suspects: list[set[int]] = [{place} for place in sure.tolist()]
+        for place in unsure.tolist():
+            near = self._cohort.table[place]
+            suspects.append({place, *near[self.answered[near]].tolist()})
+        for dealer in set[int]().union(*self._wrong.values()):
+            holders = [holder for holder, dealers in self._wrong.items() if dealer in dealers]
+            suspects.append({dealer, *holders} if len(holders) == 1 else {dealer})
+        alone = set.intersection(*suspects)
+        if len(alone) == 1:
+            return alone.pop()
+        most = max(sorted(self._wrong), key=lambda holder: len(self._wrong[holder]), default=None)
+        return most if most is not None and len(self._wrong[most]) >= LEAST_LIARS else None
 
     def _least_liars(self, place: int, n_answers: int) -> int:
         """Holders that must have lied if the dealer of a secret that is missing has not."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fedtrade.errors import ThresholdError
 from fedtrade.secure.masked.cohort import Cohort
 from fedtrade.secure.masked.given_shares import GivenShares, SpoiltSecretError
-from fedtrade.secure.masked.shamir import pack, split
+from fedtrade.secure.masked.shamir import N_LIMBS, pack, split
 from fedtrade.secure.parameters import GraphParameters
 
 PRIME = 65537
@@ -65,8 +65,8 @@ class Dealt:
                 if added is not None:
                     dealers.append(dealer)
                     shares.append((self.shares[dealer][at] + np.uint32(added)) % PRIME)
-            packed = pack(np.array(shares)).tobytes()
-            given.give(holder, np.array(dealers), packed)
+            packed = pack(np.array(shares, dtype=np.uint32).reshape(-1, N_LIMBS)).tobytes()
+            given.give(holder, np.array(dealers, dtype=np.int64), packed)
         places = np.arange(len(self.secrets))
         found = given.secrets(places, lambda place, secret: promises[place] == secret)
         return found, {100 - number for number in given.liars}
@@ -94,7 +94,18 @@ def test_a_liar_is_blamed_where_no_share_is_to_spare() -> None:
     """By the secrets of those that fell silent, of which one more share has come."""
     blamed, reason = Dealt().blamed((8, 9), _by(0))
     assert blamed == {0}
-    assert "those of member 100 are wrong of others, too" in reason
+    assert "other secrets show that wrong ones came from member 100" in reason
+
+
+def test_a_liar_is_blamed_that_alone_explains_all() -> None:
+    """One silent member's secret shows a wrong share that it may have dealt, but no others."""
+    assert Dealt(5, 3).blamed((4,), _by(0))[0] == {0}
+
+
+def test_a_liar_is_blamed_that_all_neighbourhoods_have_in_common() -> None:
+    """Of each secret come as many shares as are needed, and no other shows who lies."""
+    dealt = Dealt(14, 6, degree=6)
+    assert dealt.blamed((), _by(0))[0] == {0}
 
 
 @pytest.mark.parametrize("lies", [_by(0, spared=set(range(N)) - {3}), _by(0, spared=(8, 9))])
@@ -191,6 +202,37 @@ def test_many_shares_are_decoded_and_no_subsets_are_tried(
     assert dealt.opened((), _by(*liars)) == (dealt.secrets, set(liars))
     blamed, _ = dealt.blamed((), _by(*range(0, 40, 2)))
     assert len(blamed) == 1
+
+
+@pytest.mark.parametrize(("n", "threshold", "degree"), [(10, 7, 9), (5, 3, 4), (14, 4, 6)])
+def test_no_single_liar_has_another_one_blamed(n: int, threshold: int, degree: int) -> None:
+    """Whatever it deals, promises, gives and withholds, and whoever is silent."""
+    dealt, rng = Dealt(n, threshold, degree), np.random.default_rng(n)
+    blamed: list[tuple[int, ...]] = []
+    for _ in range(150):
+        silent = set(rng.permutation(np.arange(1, n))[: rng.integers(degree - threshold + 1)])
+        odds = rng.choice([0.0, 0.3, 1.0], size=3)
+        drawn = rng.random((3, n, n)) < odds[:, None, None]
+
+        def lie(holder: int, dealer: int, x: int, drawn: NDArray[np.bool_] = drawn) -> int | None:
+            if holder == 0 and drawn[0, holder, dealer]:
+                return None
+            return int(
+                (holder == 0 and drawn[1, holder, dealer])
+                or (dealer == 0 and drawn[2, holder, dealer])
+            )
+
+        promised = {0: bytes(32)} if rng.random() < 0.2 else {}
+        try:
+            found, liars = dealt.opened(silent, lie, promised)
+        except SpoiltSecretError as error:
+            blamed.append(error.blamed)
+        else:
+            assert found == {**dealt.secrets, **promised}
+            assert not promised
+            assert drawn[2, :, 0].any() or liars <= {0}
+    assert set(blamed) <= {(), (100,)}
+    assert blamed.count((100,)) > 20
 
 
 @pytest.mark.parametrize("most", [1, 128])
