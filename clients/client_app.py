@@ -96,13 +96,11 @@ def secure(message: Message, context: Context) -> Message:
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
     request = _due(message, context)
+    request.party.check_adds(message, request.holds_history)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
-    computed = request.unless_it_fails(lambda: request.local_sum(name))
-    if computed is None:
-        values = request.in_its_place().local_sum(name) * 0.0
-    else:
-        values = computed
-        request.party.check_adds(message, bool(values.any()))
+    values = request.unless_it_fails(lambda: request.local_sum(name))
+    if values is None:
+        values = np.zeros_like(request.in_its_place().local_sum(name))
     part = request.party.part(message, values)
     return _reply(message, part.arrays, records=part.records)
 
@@ -111,14 +109,13 @@ def local_sum(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
     request = _due(message, context)
+    request.party.check_adds(message, request.holds_history)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
     correction = _correction(request, message, context)
     result = request.unless_it_fails(lambda: _trained(request, vector, message, correction))
     if result is None:
         size = 2 * vector.size if correction and correction.has_variates else vector.size
         result = LocalUpdate(np.zeros(size, dtype=np.float32), 0.0, 0)
-    else:
-        request.party.check_adds(message, result.n_examples > 0)
     given = request.party.training(
         message, np.asarray(result.update, dtype=np.float32), result.n_examples, result.loss
     )
@@ -182,19 +179,20 @@ def _add_scores(message: Message, context: Context) -> Message:
     """Add the scores to a sum; whoever is not scored adds zeros."""
     Participant.of(context).check_summed_scores()
     request = _due(message, context)
-    arms, values = _scores(request, message)
+    if request.participant.is_scored(request.episode):
+        request.party.check_adds(message, request.holds_history and request.sample.n_score > 0)
+    arms, values = _scores(request)
     part = request.party.part(message, values)
     return _reply(message, part.arrays, config={ARMS: list(arms)}, records=part.records)
 
 
-def _scores(request: "_Request", message: Message) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def _scores(request: "_Request") -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The arms, and the participant's part of the sum of scores."""
     models, task = unpack_models(request.arrays), request.task
     bars = scored_bars(request.calendar, request.episode)
 
     def scores() -> tuple[tuple[str, ...], NDArray[np.float64]]:
         evaluation = task.evaluate(request.sample, request.shared, models)
-        request.party.check_adds(message, evaluation.bars.size > 0)
         return evaluation.arms, score_part(evaluation, task, bars)
 
     is_scored = request.participant.is_scored(request.episode)
@@ -240,6 +238,15 @@ class _Request:
     def sample(self) -> Sample:
         """The participant's own prices of the episode."""
         return self.participant.sample(self.episode, self.calendar)
+
+    @property
+    def holds_history(self) -> bool:
+        """Whether it holds bars enough to learn from.
+
+        It is told by its bars alone, and not by what is computed of its prices: that could depend
+        on them by a question that was made for it.
+        """
+        return self.sample.n_train >= self.task.min_history_bars
 
     def local_sum(self, name: str) -> NDArray[np.float64]:
         """The participant's part of a federated sum."""

@@ -147,7 +147,7 @@ def check_adds_something(adds: bool) -> None:
     """Refuse to be counted among the contributors of a sum without adding to it.
 
     A server could choose a time at which all but one have nothing, and read that one's part in the
-    sum. Whether anybody has something follows from the bars and assets that it holds then.
+    sum. Whether anybody has something must follow from the bars that it holds then alone.
 
     Raises
     ------
@@ -156,8 +156,8 @@ def check_adds_something(adds: bool) -> None:
     """
     if not adds:
         raise ProtocolError(
-            "this participant has no examples there, and would hide nobody in the sum: choose a "
-            "later origin (evaluation), or start without it."
+            "this participant has too short a history there to learn from, and would hide nobody "
+            "in the sum: choose later origins (evaluation), or start without it."
         )
 
 

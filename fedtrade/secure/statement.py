@@ -71,7 +71,7 @@ FEW_HOLDERS: Final = (
     "it."
 )
 CHOSEN: Final = (
-    "Participants give nothing unless all are asked the same, and those without any example keep "
+    "Participants give nothing unless all are asked the same, and those with too few bars keep "
     "out. But what is asked of all alike is the server's choice: one that lies can choose a time, "
     "a model or totals of earlier sums to which most of them add next to nothing, and the sum is "
     "nearly the part of the others. Only noise on a sum (privacy.participant) bounds that."

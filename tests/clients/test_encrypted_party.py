@@ -374,7 +374,10 @@ def test_before_there_are_keys_a_greeting_can_be_repeated(settings: Settings) ->
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"version": 1}, "speaks version 1 of private sums, and this participant version 4"),
+        (
+            {"version": 1},
+            f"version 1 of private sums, and this participant version {PROTOCOL_VERSION}",
+        ),
         ({"version": None}, "speaks version None of private sums"),
         ({"run": None}, "does not say which run this is"),
         ({"settings": None}, "does not say which settings"),
