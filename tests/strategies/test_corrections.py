@@ -37,8 +37,12 @@ def train(message: Message, context: Context) -> Message:
     """Plain gradient descent, as in the papers."""
     number = int(context.node_config["partition-id"])
     vector = message.content["arrays"]["vector"].numpy()
-    asked = LocalCorrection.of(message, context, lambda at: gradient(number, at).astype(np.float32))
-    correction = asked.correction if asked else Correction()
+    asked = LocalCorrection.of(message, context) if LocalCorrection.is_asked(message) else None
+    correction = (
+        asked.for_task(lambda at: gradient(number, at).astype(np.float32))
+        if asked
+        else Correction()
+    )
     shift = np.zeros(2) if correction.shift is None else correction.shift
     local = vector.astype(np.float64)
     for _ in range(N_STEPS):
