@@ -329,7 +329,7 @@ def test_nothing_to_train_on_is_refused() -> None:
 
 
 @pytest.mark.parametrize("unit", ["day", "label"])
-@pytest.mark.parametrize("probability", [1.0, 0.02])
+@pytest.mark.parametrize("probability", [1.0, pytest.param(0.02, marks=pytest.mark.slow)])
 def test_the_promise_is_kept_and_no_more(unit: str, probability: float) -> None:
     level = RecordLevel(
         epsilon=4.0, delta=1e-5, clip=8.0, unit=unit, sampling_probability=probability

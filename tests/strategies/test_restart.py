@@ -92,7 +92,7 @@ def brought_to_its_end(killable: Killable, settings: Settings, kills: list[int])
 @pytest.mark.parametrize(
     ("mode", "n_kills"),
     [
-        pytest.param(WITH_MEMORY, FEW, id="memory"),
+        pytest.param(WITH_MEMORY, FEW, id="memory", marks=pytest.mark.slow),
         pytest.param(MASKED, FEW, id="masked"),
         pytest.param(WITH_MEMORY, MANY, id="memory-often", marks=pytest.mark.slow),
         pytest.param(MASKED, MANY, id="masked-often", marks=pytest.mark.slow),
