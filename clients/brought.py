@@ -31,17 +31,14 @@ def brought_digest(context: Context) -> str:
 
 
 def check_brought(context: Context) -> None:
-    """Refuse settings other than those that the run was agreed under.
+    """Refuse settings other than those that a private run was agreed under, `plain` ones as well.
 
     Raises
     ------
     ProtocolError
     """
     run = context.state.get(RUN)
-    agreed = run.get(BROUGHT) if isinstance(run, ConfigRecord) else None
-    if agreed is None:
-        raise ProtocolError("the server skipped the greeting that begins a run.")
-    if agreed != brought_digest(context):
+    if isinstance(run, ConfigRecord) and run.get(BROUGHT) != brought_digest(context):
         raise ProtocolError(
             "the run's settings are others than those that it was agreed upon under: start it anew."
         )

@@ -4,9 +4,8 @@ Every answer is computed from the participant's own prices. An exception becomes
 that names it, and costs nobody else.
 """
 
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -15,8 +14,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from clients.brought import check_brought
 from clients.budget import within_budget
-from clients.discretion import discreet
+from clients.contributed import note_contribution
+from clients.discretion import discreet, is_about_the_run, untold
 from clients.kept_state import keep
 from clients.local_correction import LocalCorrection
 from clients.local_rules import obey
@@ -27,12 +28,10 @@ from clients.programme import check_programme
 from clients.record_level import train_on_own_records
 from clients.released import note_release
 from clients.roles import is_key_holder
-from fedtrade.errors import FedtradeError, RangeError
-from fedtrade.market.panel import Panel
 from fedtrade.secure import PlainAggregation
 from fedtrade.settings import SUMMED
 from fedtrade.summed_scores import no_score_part, score_part, scored_bars
-from fedtrade.tasks import LocalUpdate, NamesArms, Sample, Shared, Task
+from fedtrade.tasks import LocalUpdate, Model, NamesArms, Sample, Shared, Task
 from fedtrade.wire import (
     ARMS,
     ARRAYS,
@@ -57,8 +56,6 @@ from fedtrade.wire import (
 __all__ = ["app"]
 
 Computed = TypeVar("Computed")
-
-_logger = logging.getLogger(__name__)
 
 app = ClientApp(mods=[discreet, keep, obey, within_budget])
 
@@ -85,6 +82,7 @@ def describe(message: Message, context: Context) -> Message:
 @app.query("secure")
 def secure(message: Message, context: Context) -> Message:
     """Do what a private sum needs beside contributions."""
+    check_brought(context)
     if is_key_holder(context):
         answered = key_holder_of(context).answer(message)
     else:
@@ -98,9 +96,7 @@ def local_sum(message: Message, context: Context) -> Message:
     request = _due(message, context)
     request.party.check_adds(message, request.holds_history)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
-    values = request.unless_it_fails(lambda: request.local_sum(name))
-    if values is None:
-        values = np.zeros_like(request.in_its_place().local_sum(name))
+    values = request.computed(lambda: request.task.local_sum(name, request.sample, request.shared))
     part = request.party.part(message, values)
     return _reply(message, part.arrays, records=part.records)
 
@@ -112,10 +108,7 @@ def train(message: Message, context: Context) -> Message:
     request.party.check_adds(message, request.holds_history)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
     correction = _correction(request, message, context)
-    result = request.unless_it_fails(lambda: _trained(request, vector, message, correction))
-    if result is None:
-        size = 2 * vector.size if correction and correction.has_variates else vector.size
-        result = LocalUpdate(np.zeros(size, dtype=np.float32), 0.0, 0)
+    result = request.computed(lambda: _trained(request, vector, message, correction))
     given = request.party.training(
         message, np.asarray(result.update, dtype=np.float32), result.n_examples, result.loss
     )
@@ -161,6 +154,8 @@ def evaluate(message: Message, context: Context) -> Message:
     if Participant.of(context).scores == SUMMED:
         return _add_scores(message, context)
     request = _open(message, context)
+    if not request.in_the_clear:
+        note_contribution(message, context)
     models = unpack_models(request.arrays)
     outcome = request.task.evaluate(request.sample, request.shared, models)
     arrays = {
@@ -177,34 +172,29 @@ def evaluate(message: Message, context: Context) -> Message:
 
 def _add_scores(message: Message, context: Context) -> Message:
     """Add the scores to a sum; whoever is not scored adds zeros."""
-    Participant.of(context).check_summed_scores()
     request = _due(message, context)
+    request.participant.check_summed_scores()
     if request.participant.is_scored(request.episode):
         request.party.check_adds(message, request.holds_history and request.sample.n_score > 0)
-    arms, values = _scores(request)
+    models = unpack_models(request.arrays)
+    arms, values = request.computed(lambda: _scores(request, models))
     part = request.party.part(message, values)
     return _reply(message, part.arrays, config={ARMS: list(arms)}, records=part.records)
 
 
-def _scores(request: "_Request") -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def _scores(
+    request: "_Request", models: Mapping[str, Model]
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The arms, and the participant's part of the sum of scores."""
-    models, task = unpack_models(request.arrays), request.task
-    bars = scored_bars(request.calendar, request.episode)
-
-    def scores() -> tuple[tuple[str, ...], NDArray[np.float64]]:
-        evaluation = task.evaluate(request.sample, request.shared, models)
-        return evaluation.arms, score_part(evaluation, task, bars)
-
+    bars, task = scored_bars(request.calendar, request.episode), request.task
     is_scored = request.participant.is_scored(request.episode)
-    found = request.unless_it_fails(scores) if is_scored else None
-    if found is not None:
-        return found
-    arms = (
-        task.arms(models)
-        if isinstance(task, NamesArms)
-        else task.evaluate(request.in_its_place().sample, request.shared, models).arms
-    )
-    return arms, no_score_part(len(arms), task, bars)
+    if not is_scored and isinstance(task, NamesArms):
+        arms = task.arms(models)
+        return arms, no_score_part(len(arms), task, bars)
+    evaluation = task.evaluate(request.sample, request.shared, models)
+    if not is_scored:
+        return evaluation.arms, no_score_part(len(evaluation.arms), task, bars)
+    return evaluation.arms, score_part(evaluation, task, bars)
 
 
 def _check_server(message: Message) -> None:
@@ -248,33 +238,23 @@ class _Request:
         """
         return self.sample.n_train >= self.task.min_history_bars
 
-    def local_sum(self, name: str) -> NDArray[np.float64]:
-        """The participant's part of a federated sum."""
-        return self.task.local_sum(name, self.sample, self.shared)
+    def computed(self, compute: Callable[[], Computed]) -> Computed:
+        """What is computed of the data.
 
-    def unless_it_fails(self, compute: Callable[[], Computed]) -> Computed | None:
-        """What is computed of the data; None in private modes if that fails.
-
-        There the participant adds zeros: whether it fails can depend on its data, by a question
-        that was made for that, and a refusal would tell. Its own log says what was wrong.
+        Raises
+        ------
+        NodeError
+            In private modes, of whatever goes wrong with the data: a sentence could tell of it. So
+            does that it goes wrong, but once for each that is due, of which a run has few. Zeros in
+            its place would tell more: a server could ask what all but one cannot compute, and read
+            that one's part in the sum.
         """
         try:
             return compute()
         except Exception as error:
-            is_the_runs = isinstance(error, FedtradeError) and not isinstance(error, RangeError)
-            if self.in_the_clear or is_the_runs:
+            if self.in_the_clear or is_about_the_run(error):
                 raise
-            _logger.exception("this participant adds zeros to a sum: its part cannot be computed")
-            return None
-
-    def in_its_place(self) -> "_Request":
-        """The same with prices that anybody could make up, for the shapes of answers."""
-        bars = self.sample.panel.bars
-        prices = np.exp(0.01 * np.sin(np.arange(float(bars.size)) ** 1.5))[:, None]
-        panel = Panel(bars, ("anybody's",), prices, self.sample.panel.bar)
-        stand_in = replace(self)
-        stand_in.__dict__["sample"] = replace(self.sample, panel=panel)
-        return stand_in
+            raise untold(error) from None
 
 
 def _due(message: Message, context: Context) -> _Request:
@@ -283,21 +263,24 @@ def _due(message: Message, context: Context) -> _Request:
     Nothing of this depends on the participant's prices.
     """
     request = _open(message, context)
-    if not request.in_the_clear:
-        check_programme(message, request.participant)
     request.party.check(message)
     note_release(message, context)
     return request
 
 
 def _open(message: Message, context: Context) -> _Request:
+    """Unpack a message, if the run has what it asks for."""
+    check_brought(context)
     arrays = {name: array.numpy() for name, array in message.content.array_records[ARRAYS].items()}
     shared = split_prefix(arrays, SHARED_PREFIX)
     calendar = bars_of(shared.pop(CALENDAR))
     episode = EpisodeRecord.from_config(message.content.config_records[CONFIG])
     participant = Participant.of(context)
     party = party_of(participant, context)
-    return _Request(participant, party, episode, calendar, shared, arrays)
+    request = _Request(participant, party, episode, calendar, shared, arrays)
+    if not request.in_the_clear:
+        check_programme(message, participant)
+    return request
 
 
 def _reply(

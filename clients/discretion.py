@@ -5,6 +5,7 @@ through it too. The node's own log has each error as it was. Where a node has no
 own, as in a simulation, errors leave as they are.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,11 @@ from fedtrade.errors import DataError, FedtradeError, NodeError, RangeError
 from fedtrade.nodes.local_settings import LOCAL_SETTINGS, local_settings
 from fedtrade.nodes.settings import ClientSettings
 
-__all__ = ["discreet"]
+__all__ = ["discreet", "is_about_the_run", "untold"]
 
 Call = Callable[[Message, Context], Message]
+
+_logger = logging.getLogger(__name__)
 
 OWN_AFFAIRS: Final = (DataError, RangeError)
 """Their sentences may have prices, or values that were computed of them."""
@@ -39,7 +42,7 @@ def discreet(message: Message, context: Context, call_next: Call) -> Message:
     try:
         return call_next(message, context)
     except Exception as error:
-        if not _is_about_the_run(error):
+        if not is_about_the_run(error):
             raise NodeError(
                 f"this participant could not answer ({type(error).__name__}); its own log says why."
             ) from error
@@ -49,12 +52,21 @@ def discreet(message: Message, context: Context, call_next: Call) -> Message:
         raise type(error)(told) from error
 
 
-def _is_about_the_run(error: BaseException) -> bool:
+def untold(error: Exception) -> NodeError:
+    """What the server is told of an error that may tell of data; the participant's log has it."""
+    _logger.error("a part of a sum could not be given: %s", error, exc_info=error)
+    return NodeError(
+        "this participant could not compute its part, or it is too large to be added; its own log "
+        "says why."
+    )
+
+
+def is_about_the_run(error: BaseException) -> bool:
     """Whether an error is of our own making, from what the server knows anyway."""
     if not isinstance(error, FedtradeError) or isinstance(error, OWN_AFFAIRS):
         return False
     cause = error.__cause__
-    return cause is None or isinstance(cause, OSError) or _is_about_the_run(cause)
+    return cause is None or isinstance(cause, OSError) or is_about_the_run(cause)
 
 
 def _without_paths(sentence: str, context: Context) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
-from clients.brought import BROUGHT, brought_digest, check_brought
+from clients.brought import BROUGHT, brought_digest
 from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import own_bytes, own_identity, read_round, read_run
 from clients.key_roster import check_key_roster
@@ -169,7 +169,6 @@ class EncryptedParty(Party):
 
     def check(self, message: Message) -> None:
         """Refuse what is no part of a sum that is due, and remember that it was asked for."""
-        check_brought(self._context)
         _, by_examples = read_round(message)
         self._key()
         note_contribution(message, self._context)

@@ -7,7 +7,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message
 from numpy.typing import NDArray
 
-from clients.brought import brought_digest
+from clients.brought import BROUGHT, brought_digest
 from clients.identity import own_identity, read_run
 from clients.key_roster import check_key_roster, listed_number
 from clients.party import Outgoing
@@ -104,12 +104,13 @@ class KeyHolderParty:
                 "the server greets again in the middle of a run, whose keys are made: start the "
                 "run anew."
             )
-        run = read_run(message, self._settings, self._noise, brought_digest(self._context))
+        brought = brought_digest(self._context)
+        run = read_run(message, self._settings, self._noise, brought)
         public = own_identity(self._context).public_bytes
         greeting = ConfigRecord({IDENTITY: public})
         if self._settings.identities is not None:
             greeting[HOLDER] = listed_number(public, self._settings.identities)
-        self._context.state[RUN] = ConfigRecord({RUN: run})
+        self._context.state[RUN] = ConfigRecord({RUN: run, BROUGHT: brought})
         return Outgoing(records={GREETING: greeting})
 
     def answer(self, message: Message) -> Outgoing:

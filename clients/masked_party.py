@@ -7,7 +7,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, MessageType
 from numpy.typing import NDArray
 
-from clients.brought import BROUGHT, brought_digest, check_brought
+from clients.brought import BROUGHT, brought_digest
 from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import (
     check_roster,
@@ -143,9 +143,10 @@ class MaskedParty(Party):
         self, message: Message, update: NDArray[np.float32], n_examples: int, loss: float
     ) -> Outgoing:
         """Contribute the update, weighted and clipped, under masks."""
-        due, by_examples = self._expected(), self._expected().by_examples
+        due = self._expected()
         if self._noise is not None:
             return self._noisy_training(message, self._noise, update, due.n_members)
+        by_examples = due.by_examples
         layout = training_layout(
             self._settings, len(update), due.n_members, by_examples=by_examples
         )
@@ -186,7 +187,6 @@ class MaskedParty(Party):
 
     def check(self, message: Message) -> None:
         """Refuse what is no part of a sum that is due, and remember that it was asked for."""
-        check_brought(self._context)
         n_members, by_examples = read_round(message)
         if UPLOAD not in message.content.config_records:
             raise ProtocolError("the server does not say who is to be in the sum.")

@@ -2,7 +2,6 @@
 
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from flwr.app import Context
@@ -15,6 +14,7 @@ from conf import resolve
 from fedtrade.errors import ConfigurationError, ProtocolError
 from fedtrade.holdings import Holdings, build_task
 from fedtrade.market import Panel
+from fedtrade.nodes.local_settings import PRICES
 from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.privacy.participant.run import noisy_vectors
 from fedtrade.settings import Settings
@@ -23,9 +23,6 @@ from fedtrade.tasks import Sample, Task
 from fedtrade.wire import EpisodeRecord
 
 __all__ = ["Participant"]
-
-PRICES: Final = "prices"
-"""In the party's own folder: its prices as they were read."""
 
 
 class Participant:

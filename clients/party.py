@@ -1,6 +1,5 @@
 """A participant's side of a trust mode: how what it computed leaves it."""
 
-import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Message
 from numpy.typing import NDArray
 
+from clients.discretion import untold
 from fedtrade.errors import ProtocolError, RangeError
 from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure.layout import Layout
@@ -25,8 +25,6 @@ __all__ = [
     "clip_of",
     "encoded",
 ]
-
-_logger = logging.getLogger(__name__)
 
 MARGIN = 1e-3
 """An update that was longer than the clip stays so by this much, and the server can tell."""
@@ -53,10 +51,10 @@ class Party(ABC):
 
     @abstractmethod
     def check(self, message: Message) -> None:
-        """Refuse a contribution that is not due, before anything is computed for it.
+        """Refuse a contribution that is not due, before anything of the data is looked at.
 
-        What is due must not depend on data: a server that is told of each question whether it could
-        be answered would learn of them without any sum.
+        A server that is told of any question whether it can be answered learns of the data without
+        a sum: so each is answered once.
 
         Raises
         ------
@@ -162,12 +160,14 @@ def check_adds_something(adds: bool) -> None:
 
 
 def encoded(layout: Layout, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """The words of a contribution; all zero if a value is too large to be added.
+    """The words of a contribution.
 
-    To refuse would tell the server that it is, whose question it was.
+    Raises
+    ------
+    NodeError
+        If a value is too large to be added; which, and how large, is not told.
     """
     try:
         return layout.encode(values)
     except RangeError as error:
-        _logger.error("this participant adds zeros to a sum: %s", error)
-        return layout.encode({name: np.zeros_like(part) for name, part in values.items()})
+        raise untold(error) from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -23,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from fedtrade.errors import DataError, OutputError
+from fedtrade.errors import OutputError
 from fedtrade.market.panel import OHLV_FIELDS, Panel
 from fedtrade.private_files import make_private_folder, write_private
 
@@ -123,7 +122,7 @@ def _kept(path: Path) -> Panel | None:
                 str(arrays["bar"]),
                 ohlv or None,
             )
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, DataError):
+    except Exception:  # of whatever kind damage makes
         return None
     with suppress(OSError):
         path.touch()

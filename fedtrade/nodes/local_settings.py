@@ -1,6 +1,7 @@
 """A party's own settings on its machine: where the launcher puts them and an app finds them."""
 
 import json
+import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,10 @@ from fedtrade.errors import ConfigurationError
 from fedtrade.nodes.settings import ClientSettings
 from fedtrade.private_files import make_private_folder, write_private
 
-__all__ = ["LOCAL_SETTINGS", "local_settings", "write_local_settings"]
+__all__ = ["LOCAL_SETTINGS", "PRICES", "local_settings", "write_local_settings"]
+
+PRICES: Final = "prices"
+"""In the party's own folder: its prices as they were read, with `keep_prices`."""
 
 LOCAL_SETTINGS: Final = "local-settings"
 """The entry of a node's configuration with the path of the party's settings."""
@@ -18,9 +22,14 @@ FILE: Final = "local.json"
 
 
 def write_local_settings(settings: ClientSettings) -> Path:
-    """Put a party's settings into its own folder, for its app to read; the path."""
+    """Put a party's settings into its own folder, for its app to read; the path.
+
+    Prices that were kept there are removed if the settings want none to be.
+    """
     folder = Path(settings.state).absolute()
     make_private_folder(folder)
+    if not settings.keep_prices:
+        shutil.rmtree(folder / PRICES, ignore_errors=True)
     path = folder / FILE
     write_private(path, json.dumps(settings.to_mapping(), indent=2).encode())
     return path

@@ -160,7 +160,7 @@ def test_before_there_are_keys_there_is_no_contribution(joined: Federation) -> N
             )
             reason = _reason(answers(grid, asked))
             if number == 1:
-                assert reason == "the server skipped the greeting that begins a run."
+                assert reason == "the server asks for a contribution before it gave any keys."
 
 
 # --- keys ---------------------------------------------------------------------------------------

@@ -86,7 +86,11 @@ class GivenShares:
 
     @property
     def liars(self) -> tuple[int, ...]:
-        """Members that gave wrong shares, or were dealt them, as far as that was noticed."""
+        """Members that gave wrong shares, or were dealt them, as far as that was noticed.
+
+        Not enough to leave anybody out: where one share more than the threshold has come, a dealer
+        can make a right one look wrong.
+        """
         return tuple(sorted(self._cohort.ring[list(self._wrong)].tolist()))
 
     def secrets(self, places: NDArray[np.int64], fits: Fits) -> dict[int, bytes]:

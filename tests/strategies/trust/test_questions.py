@@ -1,6 +1,6 @@
 """What a server that lies learns by its questions, even where nothing is opened."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +9,14 @@ import pandas as pd
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 
-from clients.client_app import _Request, app
+from clients.client_app import app
 from clients.participant import Participant
-from clients.party import PlainParty
 from conf import compose
+from fedtrade.errors import DataError
 from fedtrade.market import Panel, Share
 from fedtrade.settings import Settings
-from fedtrade.summed_scores import score_part, scored_bars
 from fedtrade.tasks.risk import Risk
-from fedtrade.tasks.task import Model
+from fedtrade.tasks.task import Model, Sample
 from fedtrade.wire import ARRAYS, CALENDAR, CONFIG, MODEL_PREFIX, SUM_NAME, pack_model, seconds_of
 from simulations.grid import InProcessGrid
 from strategies.exchange import array_record
@@ -31,10 +30,14 @@ MODES = ("masked", "encrypted")
 EQUAL = "strategy.weights=equal"
 VICTIM = 0
 FIRST_SEEN = 200
+UNTOLD = (
+    "this participant could not compute its part, or it is too large to be added; its own log says "
+    "why."
+)
 
 
-def _asked(run: Federation, kind: str, **config: Any) -> Message:
-    """A question to the victim that names no sum to be part of."""
+def _asked(run: Federation, kind: str, *, number: int = VICTIM, **config: Any) -> Message:
+    """A question to one member that names no sum to be part of."""
     values = {**run.episode.to_config(), SUM_NAME: "moments", "server-round": 1, **config}
     models = pack_model("federated", _model(run, run.vector))
     arrays = {**run._arrays(), "vector": run.vector, **models}
@@ -44,7 +47,7 @@ def _asked(run: Federation, kind: str, **config: Any) -> Message:
             CONFIG: ConfigRecord(values),
         }
     )
-    return Message(content, node_of(run.grid.grid, VICTIM), kind, ttl=60.0)
+    return Message(content, node_of(run.grid.grid, number), kind, ttl=60.0)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -68,72 +71,48 @@ def test_for_what_is_not_due_nothing_is_computed(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("what", ["train", "local_sum", "evaluate"])
-def test_who_cannot_compute_its_part_adds_zeros_and_nobody_is_told(
+def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
     five: Make,
     mode: str,
     what: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Whatever is wrong with its data: what, is in its own log."""
     settings = five(f"aggregation={mode}", EQUAL)
     compute = getattr(Risk, what)
 
     def failing(self: Risk, *args: Any, **options: Any) -> Any:
         sample = args[0] if what == "evaluate" else args[1]
         if np.array_equal(sample.panel.close, mine.panel.close):
-            raise OverflowError("a forecast of 1e400")
+            raise DataError("the price 87.59 is beyond what is learned from")
         return compute(self, *args, **options)
 
     with federated(settings) as run:
-        mine, *others = (
-            Participant(settings, k).sample(run.episode, run.calendar) for k in range(5)
-        )
+        mine = Participant(settings, VICTIM).sample(run.episode, run.calendar)
         if what != "local_sum":
             run.prepare()
-        shared = {name: np.asarray(values) for name, values in run.shared.items()}
         monkeypatch.setattr(Risk, what, failing)
-        if what == "train":
-            before, report = run.vector.copy(), run.round()
-            updates = [compute(run.task, before, sample, shared).update for sample in others]
-            assert (report.refusals, report.n_replies) == ((), 5)
-            np.testing.assert_allclose(run.vector, before + np.mean(updates, axis=0), atol=1e-5)
-        else:
-            summed = (
-                run.add_up("nowcast") if what == "local_sum" else _evaluated(run, {"a": run.vector})
-            )
-            assert summed.refusals == []
-            assert summed.total is not None
-            parts = [
-                compute(run.task, "nowcast", sample, {})
-                if what == "local_sum"
-                else score_part(
-                    compute(run.task, sample, shared, {"a": _model(run, run.vector)}),
-                    run.task,
-                    scored_bars(run.calendar, run.episode),
-                )
-                for sample in others
-            ]
-            np.testing.assert_allclose(summed.total, np.sum(parts, axis=0), atol=1e-4)
-    (said,) = caplog.messages
-    assert "this participant adds zeros to a sum" in said
-    assert "1e400" in caplog.text
+        refusals = _refusals_of(run, what)
+    ((node, reason),) = refusals
+    assert run.members.participants[node] == VICTIM
+    assert reason == UNTOLD
+    assert "87.59" in caplog.text
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_scores_that_are_too_large_are_zeros(
+def test_scores_that_are_too_large_are_not_told_from_others(
     five: Make, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a model with which everybody's are."""
+    """Of a model with which everybody's are: no sum is opened, and no value is named."""
     with federated(five("task=volatility", f"aggregation={mode}", EQUAL)) as run:
         run.prepare()
         no_risk = np.zeros_like(run.vector)
         no_risk[-2:] = -60.0  # the logarithm of the variance at each horizon
         summed = _evaluated(run, {"federated": no_risk})
-    assert summed.refusals == []
-    assert summed.total is not None
-    assert not summed.total.any()
-    assert len(caplog.messages) == 5
-    assert "adds zeros" in caplog.messages[0]
+    assert summed.total is None
+    assert {reason for _, reason in summed.refusals} == {UNTOLD}
+    assert "must be finite and within" in caplog.text
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -270,18 +249,79 @@ def test_settings_that_are_changed_after_the_greeting_are_not_trained_by(
     assert sum("others than those that it was agreed upon under" in each for each in said) == 4
 
 
-def test_what_stands_in_for_a_sample_has_the_shapes_of_one(five: Make) -> None:
-    """With nothing of the participant in it."""
-    settings = five("aggregation=masked", EQUAL)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("change", ["aggregation=plain", "evaluation.scores=by_participant"])
+@pytest.mark.parametrize("kind", ["evaluate", "query.sum", "query.secure"])
+def test_settings_that_are_changed_after_the_greeting_are_not_answered_by(
+    five: Make, mode: str, change: str, kind: str
+) -> None:
+    ours = five(f"aggregation={mode}", EQUAL)
+    others = [] if change == "aggregation=plain" else [f"aggregation={mode}"]
+    brought = five(*others, EQUAL, change).to_json()
+    config = {"settings": ours.to_json()}
+    is_over = []
+
+    def lied_to(message: Message, context: Context) -> Message:
+        context.run_config["settings"] = brought if is_over else config["settings"]
+        return app(message, context)
+
+    with InProcessGrid(lied_to, ours.n_nodes or 1, run_config=config) as grid:  # type: ignore[arg-type]
+        run = Federation(grid, ours).prepare()
+        is_over.append(True)
+        numbers = (VICTIM, run.settings.n_nodes - 1) if kind == "query.secure" else (VICTIM,)
+        for number in numbers:  # the last is the key holder, if there is one
+            reply = answers(grid, _asked(run, kind, number=number))
+            assert "others than those that it was agreed upon under" in str(reply.error.reason)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_scores_in_the_clear_are_given_once_for_each_episode_of_the_run(
+    five: Make, mode: str
+) -> None:
+    settings = five(f"aggregation={mode}", EQUAL, "evaluation.scores=by_participant")
     with federated(settings) as run:
         run.prepare()
-        sample = Participant(settings, VICTIM).sample(run.episode, run.calendar)
-        own = run.task.local_sum("nowcast", sample, {})
-        participant = Participant(settings, VICTIM)
-        request = _Request(participant, PlainParty(), run.episode, run.calendar, {}, {})
-        stand_in = request.in_its_place()
-        assert stand_in.local_sum("nowcast").shape == own.shape
-        assert not np.isin(stand_in.sample.panel.close, sample.panel.close).any()
+        grid = run.grid.grid
+        assert not answers(grid, _asked(run, "evaluate")).has_error()
+        again = answers(grid, _asked(run, "evaluate"))
+        assert "second contribution is asked for" in str(again.error.reason)
+        beyond = answers(grid, _asked(run, "evaluate", episode=99))
+        assert "asks for episode 99" in str(beyond.error.reason)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_scores_at_a_time_of_which_others_hold_few_bars_are_not_read(
+    five: Make, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor where nobody asked for any sum before."""
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
+        sample = Participant.sample
+
+        def cut(self: Participant, *args: Any) -> Sample:
+            whole = sample(self, *args)
+            start = 0 if self.number == VICTIM else whole.n_train - 5
+            panel = whole.panel.rows(start, whole.panel.n_bars)
+            return replace(
+                whole, panel=panel, rows=whole.rows[start:], n_train=whole.n_train - start
+            )
+
+        monkeypatch.setattr(Participant, "sample", cut)
+        summed = _evaluated(run, {"federated": run.vector})
+    assert summed.total is None
+    assert sum("too short a history there" in reason for _, reason in summed.refusals) == 4
+
+
+def _refusals_of(run: Federation, what: str) -> Sequence[tuple[int, str]]:
+    """Of a round, sum or evaluation that is had without those who refuse."""
+    if what == "train":
+        report = run.round()
+        assert report.n_replies == 4
+        return report.refusals
+    is_sum = what == "local_sum"
+    summed = run.add_up("nowcast") if is_sum else _evaluated(run, {"a": run.vector})
+    assert summed.total is not None
+    return summed.refusals
 
 
 def _evaluated(run: Federation, models: Mapping[str, np.ndarray]) -> Any:
