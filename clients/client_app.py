@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clients.brought import check_brought
 from clients.budget import within_budget
 from clients.contributed import note_contribution
-from clients.discretion import discreet, is_about_the_run, untold
+from clients.discretion import UntoldError, discreet, is_about_the_run
 from clients.kept_state import keep
 from clients.local_correction import LocalCorrection
 from clients.local_rules import obey
@@ -96,8 +96,13 @@ def local_sum(message: Message, context: Context) -> Message:
     request = _due(message, context)
     request.party.check_adds(message, request.holds_history)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
-    values = request.computed(lambda: request.task.local_sum(name, request.sample, request.shared))
-    part = request.party.part(message, values)
+    try:
+        values = request.computed(
+            lambda: request.task.local_sum(name, request.sample, request.shared)
+        )
+        part = request.party.part(message, values)
+    except UntoldError as error:
+        part = request.party.refuse(message, str(error))
     return _reply(message, part.arrays, records=part.records)
 
 
@@ -108,10 +113,13 @@ def train(message: Message, context: Context) -> Message:
     request.party.check_adds(message, request.holds_history)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
     correction = _correction(request, message, context)
-    result = request.computed(lambda: _trained(request, vector, message, correction))
-    given = request.party.training(
-        message, np.asarray(result.update, dtype=np.float32), result.n_examples, result.loss
-    )
+    try:
+        result = request.computed(lambda: _trained(request, vector, message, correction))
+        given = request.party.training(
+            message, np.asarray(result.update, dtype=np.float32), result.n_examples, result.loss
+        )
+    except UntoldError as error:
+        given = request.party.refuse(message, str(error))
     return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
 
 
@@ -177,8 +185,11 @@ def _add_scores(message: Message, context: Context) -> Message:
     if request.participant.is_scored(request.episode):
         request.party.check_adds(message, request.holds_history and request.sample.n_score > 0)
     models = unpack_models(request.arrays)
-    arms, values = request.computed(lambda: _scores(request, models))
-    part = request.party.part(message, values)
+    try:
+        arms, values = request.computed(lambda: _scores(request, models))
+        part = request.party.part(message, values)
+    except UntoldError as error:
+        arms, part = (), request.party.refuse(message, str(error))
     return _reply(message, part.arrays, config={ARMS: list(arms)}, records=part.records)
 
 
@@ -243,7 +254,7 @@ class _Request:
 
         Raises
         ------
-        NodeError
+        UntoldError
             In private modes, of whatever goes wrong with the data: a sentence could tell of it. So
             does that it goes wrong, but once for each that is due, of which a run has few. Zeros in
             its place would tell more: a server could ask what all but one cannot compute, and read
@@ -254,7 +265,7 @@ class _Request:
         except Exception as error:
             if self.in_the_clear or is_about_the_run(error):
                 raise
-            raise untold(error) from None
+            raise UntoldError(error) from None
 
 
 def _due(message: Message, context: Context) -> _Request:

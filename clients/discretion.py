@@ -17,7 +17,7 @@ from fedtrade.errors import DataError, FedtradeError, NodeError, RangeError
 from fedtrade.nodes.local_settings import LOCAL_SETTINGS, local_settings
 from fedtrade.nodes.settings import ClientSettings
 
-__all__ = ["discreet", "is_about_the_run", "untold"]
+__all__ = ["UntoldError", "discreet", "is_about_the_run"]
 
 Call = Callable[[Message, Context], Message]
 
@@ -52,13 +52,21 @@ def discreet(message: Message, context: Context, call_next: Call) -> Message:
         raise type(error)(told) from error
 
 
-def untold(error: Exception) -> NodeError:
-    """What the server is told of an error that may tell of data; the participant's log has it."""
-    _logger.error("a part of a sum could not be given: %s", error, exc_info=error)
-    return NodeError(
-        "this participant could not compute its part, or it is too large to be added; its own log "
-        "says why."
-    )
+class UntoldError(FedtradeError):
+    """What the server is told of an error that may tell of data; the participant's log has it.
+
+    Parameters
+    ----------
+    error : Exception
+        Which becomes a line of the log.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        _logger.error("a part of a sum could not be given: %s", error, exc_info=error)
+        super().__init__(
+            "this participant could not compute its part, or it is too large to be added; its own "
+            "log says why."
+        )
 
 
 def is_about_the_run(error: BaseException) -> bool:

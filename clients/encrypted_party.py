@@ -45,6 +45,7 @@ from fedtrade.secure.wire import (
     PAD,
     PAD_SIGNATURE,
     PUBLIC,
+    REFUSED,
     ROSTER,
     ROUND,
     RUN,
@@ -177,6 +178,11 @@ class EncryptedParty(Party):
         if type(session) is not int or not isinstance(last, int) or session <= last:
             raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
         self._due = session, by_examples
+
+    def refuse(self, message: Message, reason: str) -> Outgoing:
+        """See `Party.refuse`."""
+        session, _ = self._expected()
+        return Outgoing(records={ROUND: ConfigRecord({SESSION: session, REFUSED: reason})})
 
     def check_adds(self, message: Message, adds: bool) -> None:
         """With noise on a sum it tells of nobody how few are in it."""

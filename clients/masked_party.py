@@ -172,6 +172,11 @@ class MaskedParty(Party):
         layout = sum_layout(self._settings, values.size, n_members)
         return self._contribute(message, layout, {SUM: values.ravel()}, values.shape)
 
+    def refuse(self, message: Message, reason: str) -> Outgoing:
+        """See `Party.refuse`; it stays part of the next sum."""
+        refused = ConfigRecord({SESSION: self._expected().session, REFUSED: reason})
+        return Outgoing(records={ROUND: refused, **self.answer(message).records})
+
     def check_adds(self, message: Message, adds: bool) -> None:
         """With noise on a sum it tells of nobody how few are in it."""
         if self._noise_on(message) is None:

@@ -9,7 +9,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Message
 from numpy.typing import NDArray
 
-from clients.discretion import untold
+from clients.discretion import UntoldError
 from fedtrade.errors import ProtocolError, RangeError
 from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure.layout import Layout
@@ -70,6 +70,14 @@ class Party(ABC):
     @abstractmethod
     def part(self, message: Message, values: NDArray[np.float64]) -> Outgoing:
         """Contribute to a federated sum."""
+
+    def refuse(self, message: Message, reason: str) -> Outgoing:
+        """Say that a contribution that was due cannot be given.
+
+        It is a reply, and no error: after an error a node forgets that it was asked, and a server
+        could ask the same of other models, one after the other.
+        """
+        raise ProtocolError(reason)
 
     def check_adds(self, message: Message, adds: bool) -> None:  # noqa: B027 (a mode may not mind)
         """Refuse to take a place among the contributors of a sum to which nothing is added.
@@ -164,10 +172,10 @@ def encoded(layout: Layout, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
 
     Raises
     ------
-    NodeError
+    UntoldError
         If a value is too large to be added; which, and how large, is not told.
     """
     try:
         return layout.encode(values)
     except RangeError as error:
-        raise untold(error) from None
+        raise UntoldError(error) from None

@@ -54,6 +54,7 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
+    is_refused,
     lost,
     read_identity,
     read_round,
@@ -263,7 +264,8 @@ class MaskedSums(PrivateSums):
                     uploads[node] = Upload(_words(arrays), shape, read_arms(reply))
             except (ValueError, SecureAggregationError) as error:
                 refusals.setdefault(node, Refusal(node, printable(str(error))))
-                continue
+                if not is_refused(reply):  # else it is part of the next sum all the same
+                    continue
             upcoming = self._session + 1
             asked_too = bool(self._opening(self._numbers[node], upcoming))
             for refusal in self._take(node, reply, {OPEN: upcoming} if asked_too else {}):

@@ -27,6 +27,7 @@ from fedtrade.secure.wire import (
     KEY_BYTES,
     LARGEST_SUM,
     PROTOCOL_VERSION,
+    REFUSED,
     ROUND,
     RUN,
     SESSION,
@@ -48,6 +49,7 @@ __all__ = [
     "PrivateMode",
     "PrivateSums",
     "Upload",
+    "is_refused",
     "lost",
     "noisy_row",
     "read_identity",
@@ -457,13 +459,20 @@ def read_identity(answer: Message) -> bytes:
     return key
 
 
+def is_refused(reply: Message) -> bool:
+    """Whether a member answers that it cannot give its part."""
+    return reply.has_content() and REFUSED in reply.content.config_records.get(
+        ROUND, ConfigRecord()
+    )
+
+
 def read_round(reply: Message, session: int, group_id: str) -> tuple[int, ...]:
     """The shape of the array in a contribution, as its sender says.
 
     Raises
     ------
     ProtocolError
-        If the reply belongs to something else, or says nothing that can be.
+        If the reply belongs to something else, says nothing that can be, or is a refusal.
     """
     if reply.metadata.group_id != group_id:
         raise ProtocolError(
@@ -472,6 +481,8 @@ def read_round(reply: Message, session: int, group_id: str) -> tuple[int, ...]:
     record = reply.content.config_records.get(ROUND, ConfigRecord())
     if record.get(SESSION) != session:
         raise ProtocolError(f"the reply is to sum {record.get(SESSION)!r}, and this is {session}")
+    if is_refused(reply):
+        raise ProtocolError(str(record[REFUSED]))
     shape: Any = record.get(SHAPE)
     if not isinstance(shape, list) or not all(type(n) is int and n > 0 for n in shape):
         raise ProtocolError("it does not say which shape its part has")

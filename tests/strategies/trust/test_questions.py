@@ -92,12 +92,16 @@ def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
         mine = Participant(settings, VICTIM).sample(run.episode, run.calendar)
         if what != "local_sum":
             run.prepare()
+        last: list[Message] = []
         monkeypatch.setattr(Risk, what, failing)
+        run.grid.rewrite = lambda number, message: _noted(number, message, last)
         refusals = _refusals_of(run, what)
+        again = answers(run.grid.grid, last[-1])
     ((node, reason),) = refusals
     assert run.members.participants[node] == VICTIM
     assert reason == UNTOLD
     assert "87.59" in caplog.text
+    assert "second contribution is asked for" in str(again.error.reason)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -310,6 +314,13 @@ def test_scores_at_a_time_of_which_others_hold_few_bars_are_not_read(
         summed = _evaluated(run, {"federated": run.vector})
     assert summed.total is None
     assert sum("too short a history there" in reason for _, reason in summed.refusals) == 4
+
+
+def _noted(number: int, message: Message, last: list[Message]) -> Message:
+    """Keep what the victim is asked to contribute."""
+    if number == VICTIM and "secure.round" in message.content.config_records:
+        last.append(message)
+    return message
 
 
 def _refusals_of(run: Federation, what: str) -> Sequence[tuple[int, str]]:
