@@ -23,11 +23,12 @@ from clients.local_correction import LocalCorrection
 from clients.local_rules import obey
 from clients.participant import Participant
 from clients.parties import key_holder_of, party_of
-from clients.party import Party
+from clients.party import Outgoing, Party
 from clients.programme import check_programme
 from clients.record_level import train_on_own_records
 from clients.released import note_release
 from clients.roles import is_key_holder
+from fedtrade.errors import DataError, ProtocolError, RangeError
 from fedtrade.secure import PlainAggregation
 from fedtrade.settings import SUMMED
 from fedtrade.summed_scores import no_score_part, score_part, scored_bars
@@ -94,32 +95,44 @@ def secure(message: Message, context: Context) -> Message:
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
     request = _due(message, context)
-    request.party.check_adds(message, request.holds_history)
+    request.check_history(message)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
+
+    def part() -> Outgoing:
+        values = request.task.local_sum(name, request.sample, request.shared)
+        return request.party.part(message, values)
+
     try:
-        values = request.computed(
-            lambda: request.task.local_sum(name, request.sample, request.shared)
-        )
-        part = request.party.part(message, values)
+        given = request.computed(part)
     except UntoldError as error:
-        part = request.party.refuse(message, str(error))
-    return _reply(message, part.arrays, records=part.records)
+        given = request.party.refuse(message, str(error))
+    return _reply(message, given.arrays, records=given.records)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
     request = _due(message, context)
-    request.party.check_adds(message, request.holds_history)
+    request.check_history(message)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
     correction = _correction(request, message, context)
+    is_noisy = request.party.has_noise(message)
+
+    def trained() -> Outgoing:
+        result = _trained(request, vector, message, correction)
+        if not (request.in_the_clear or is_noisy):
+            _check_finite(result)
+        update = np.asarray(result.update, dtype=np.float32)
+        return request.party.training(message, update, result.n_examples, result.loss)
+
     try:
-        result = request.computed(lambda: _trained(request, vector, message, correction))
-        given = request.party.training(
-            message, np.asarray(result.update, dtype=np.float32), result.n_examples, result.loss
-        )
+        given = request.computed(trained)
     except UntoldError as error:
-        given = request.party.refuse(message, str(error))
+        if is_noisy:  # whether it can be computed is hidden as all else is
+            size = (2 if correction and correction.has_variates else 1) * vector.size
+            given = request.party.training(message, np.zeros(size, dtype=np.float32), 0, 0.0)
+        else:
+            given = request.party.refuse(message, str(error))
     return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
 
 
@@ -156,6 +169,19 @@ def _trained(
     return result._replace(update=correction.finish(result))
 
 
+def _check_finite(result: LocalUpdate) -> None:
+    """Refuse to add zeros in the place of what is no number: see `_Request.computed`.
+
+    Raises
+    ------
+    RangeError
+    """
+    if result.n_examples > 0 and not (
+        np.isfinite(result.update).all() and np.isfinite(result.loss)
+    ):
+        raise RangeError("training gave an update or a loss that is not finite.")
+
+
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score models, naive forecasts and models trained alone on the bars after the origin."""
@@ -165,7 +191,9 @@ def evaluate(message: Message, context: Context) -> Message:
     if not request.in_the_clear:
         note_contribution(message, context)
     models = unpack_models(request.arrays)
-    outcome = request.task.evaluate(request.sample, request.shared, models)
+    outcome = request.computed(
+        lambda: request.task.evaluate(request.sample, request.shared, models)
+    )
     arrays = {
         "bars": seconds_of(outcome.bars),
         "totals": outcome.totals,
@@ -183,14 +211,20 @@ def _add_scores(message: Message, context: Context) -> Message:
     request = _due(message, context)
     request.participant.check_summed_scores()
     if request.participant.is_scored(request.episode):
-        request.party.check_adds(message, request.holds_history and request.sample.n_score > 0)
+        request.check_history(message, n_score=1)
     models = unpack_models(request.arrays)
+    arms: tuple[str, ...] = ()
+
+    def part() -> Outgoing:
+        nonlocal arms
+        arms, values = _scores(request, models)
+        return request.party.part(message, values)
+
     try:
-        arms, values = request.computed(lambda: _scores(request, models))
-        part = request.party.part(message, values)
+        given = request.computed(part)
     except UntoldError as error:
-        arms, part = (), request.party.refuse(message, str(error))
-    return _reply(message, part.arrays, config={ARMS: list(arms)}, records=part.records)
+        given = request.party.refuse(message, str(error))
+    return _reply(message, given.arrays, config={ARMS: list(arms)}, records=given.records)
 
 
 def _scores(
@@ -240,14 +274,35 @@ class _Request:
         """The participant's own prices of the episode."""
         return self.participant.sample(self.episode, self.calendar)
 
-    @property
-    def holds_history(self) -> bool:
-        """Whether it holds bars enough to learn from.
+    def check_history(self, message: Message, n_score: int = 0) -> None:
+        """Refuse to be counted among the contributors of a sum with nothing to add.
 
-        It is told by its bars alone, and not by what is computed of its prices: that could depend
-        on them by a question that was made for it.
+        A server could choose a time at which all but one have nothing, and read that one's part in
+        the sum. It is told by the bars that it holds alone, and not by what is computed of prices:
+        that could depend on them by a question that was made for it. With noise on a sum it tells
+        of nobody, however few are in it.
+
+        Parameters
+        ----------
+        n_score : int
+            How many bars it must hold to be scored.
+
+        Raises
+        ------
+        ProtocolError
         """
-        return self.sample.n_train >= self.task.min_history_bars
+        if self.in_the_clear or self.party.has_noise(message):
+            return
+        try:
+            sample = self.sample
+            is_enough = sample.n_train >= self.task.min_history_bars and sample.n_score >= n_score
+        except DataError:  # no asset has a price at each bar
+            is_enough = False
+        if not is_enough:
+            raise ProtocolError(
+                "this participant has too short a history there to learn from, and would hide "
+                "nobody in the sum: choose later origins (evaluation), or start without it."
+            )
 
     def computed(self, compute: Callable[[], Computed]) -> Computed:
         """What is computed of the data.

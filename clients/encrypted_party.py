@@ -12,7 +12,7 @@ from clients.brought import BROUGHT, brought_digest
 from clients.contributed import asked_of, kind_of, note_contribution
 from clients.identity import own_bytes, own_identity, read_round, read_run
 from clients.key_roster import check_key_roster
-from clients.party import Outgoing, Party, check_adds_something, clip_of, encoded
+from clients.party import Outgoing, Party, clip_of, encoded
 from fedtrade.errors import ProtocolError, ReplayError
 from fedtrade.privacy.participant import NoisyVectors
 from fedtrade.secure import EncryptedAggregation
@@ -184,10 +184,9 @@ class EncryptedParty(Party):
         session, _ = self._expected()
         return Outgoing(records={ROUND: ConfigRecord({SESSION: session, REFUSED: reason})})
 
-    def check_adds(self, message: Message, adds: bool) -> None:
-        """With noise on a sum it tells of nobody how few are in it."""
-        if noise_on(self._kind_of(message), self._noise) is None:
-            check_adds_something(adds)
+    def has_noise(self, message: Message) -> bool:
+        """Of the key holder."""
+        return noise_on(self._kind_of(message), self._noise) is not None
 
     def _kind_of(self, message: Message) -> str:
         if kind_of(message) == MessageType.TRAIN:

@@ -17,7 +17,7 @@ from clients.identity import (
     read_round,
     read_run,
 )
-from clients.party import Outgoing, Party, check_adds_something, clip_of, encoded
+from clients.party import Outgoing, Party, clip_of, encoded
 from fedtrade.errors import FedtradeError, ProtocolError, ReplayError, SignatureError
 from fedtrade.privacy.participant import NoisyVectors, add_noise, with_least_contributors
 from fedtrade.secure import MaskedAggregation
@@ -177,10 +177,9 @@ class MaskedParty(Party):
         refused = ConfigRecord({SESSION: self._expected().session, REFUSED: reason})
         return Outgoing(records={ROUND: refused, **self.answer(message).records})
 
-    def check_adds(self, message: Message, adds: bool) -> None:
-        """With noise on a sum it tells of nobody how few are in it."""
-        if self._noise_on(message) is None:
-            check_adds_something(adds)
+    def has_noise(self, message: Message) -> bool:
+        """Of which each participant adds its part."""
+        return self._noise_on(message) is not None
 
     def _noise_on(self, message: Message) -> NoisyVectors | None:
         """On the sum that a message asks for."""

@@ -20,7 +20,6 @@ __all__ = [
     "Outgoing",
     "Party",
     "PlainParty",
-    "check_adds_something",
     "clip_by_norm",
     "clip_of",
     "encoded",
@@ -79,13 +78,9 @@ class Party(ABC):
         """
         raise ProtocolError(reason)
 
-    def check_adds(self, message: Message, adds: bool) -> None:  # noqa: B027 (a mode may not mind)
-        """Refuse to take a place among the contributors of a sum to which nothing is added.
-
-        Raises
-        ------
-        ProtocolError
-        """
+    def has_noise(self, message: Message) -> bool:
+        """Whether there is noise on the sum that a message asks for, of others than the server."""
+        return False
 
 
 class PlainParty(Party):
@@ -147,24 +142,6 @@ def clip_by_norm(update: NDArray[np.float32], clip: float) -> NDArray[np.float32
     wanted = np.nan_to_num(update.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     norm = float(np.linalg.norm(wanted))
     return (wanted * min(1.0, clip / norm) if norm > 0.0 else wanted).astype(np.float32)
-
-
-def check_adds_something(adds: bool) -> None:
-    """Refuse to be counted among the contributors of a sum without adding to it.
-
-    A server could choose a time at which all but one have nothing, and read that one's part in the
-    sum. Whether anybody has something must follow from the bars that it holds then alone.
-
-    Raises
-    ------
-    ProtocolError
-        If this participant adds nothing.
-    """
-    if not adds:
-        raise ProtocolError(
-            "this participant has too short a history there to learn from, and would hide nobody "
-            "in the sum: choose later origins (evaluation), or start without it."
-        )
 
 
 def encoded(layout: Layout, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

@@ -105,6 +105,48 @@ def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_an_update_that_is_no_number_is_not_counted_as_zeros(
+    five: Make, mode: str, wrong: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among four of them the fifth's would be the sum."""
+    train = Risk.train
+    settings = five(f"aggregation={mode}", EQUAL)
+    with federated(settings) as run:
+        run.prepare()
+        own = Participant(settings, VICTIM).sample(run.episode, run.calendar).panel.close
+
+        def spoilt(self: Risk, vector: Any, sample: Sample, *rest: Any, **options: Any) -> Any:
+            result = train(self, vector, sample, *rest, **options)
+            if not np.array_equal(sample.panel.close, own):
+                result.update[:2] = wrong
+            return result
+
+        monkeypatch.setattr(Risk, "train", spoilt)
+        report = run.round()
+    assert report.skipped
+    assert sum(reason == UNTOLD for _, reason in report.refusals) == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_with_noise_who_cannot_compute_adds_noise_alone(
+    five: Make, mode: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refusal that depends on data would not be covered by what the noise promises."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("a forecast of 1e400")
+
+    noisy = ("privacy=participant", "privacy.participant.exclude=[scores,sums]", "model=mlp")
+    with federated(five(f"aggregation={mode}", EQUAL, *noisy, "federation.rounds=2")) as run:
+        run.prepare()
+        monkeypatch.setattr(Risk, "train", fail)
+        report = run.round()
+    assert (report.refusals, report.n_replies, report.skipped) == ((), 5, "")
+    assert "a forecast of 1e400" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_scores_that_are_too_large_are_not_told_from_others(
     five: Make, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
