@@ -1,12 +1,14 @@
 """A whole consortium on this machine's loopback: real processes, throw-away keys."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from fedtrade.errors import NodeError
 from fedtrade.nodes.consortium import Consortium, Member, ServerPlace
 from fedtrade.nodes.flower import CONNECTION
 from fedtrade.nodes.kits import AUTHORITY, IDENTITIES, IDENTITIES_ENCRYPTED, IDENTITY_KEY, NODE_KEY
@@ -23,6 +25,8 @@ __all__ = ["OPEN", "LocalConsortium"]
 
 HOST = "127.0.0.1"
 JOIN_S = 60.0
+STARTS = 3
+"""Of a node, at most."""
 
 OPEN = Limits(
     modes=("plain", "masked", "encrypted"),
@@ -94,7 +98,7 @@ class LocalConsortium:
         for node in self.nodes:
             node.start()
         for node in self.nodes:
-            node.wait_until_joined(JOIN_S)
+            _wait_until_joined(node)
 
     @property
     def consortium(self) -> Consortium:
@@ -154,3 +158,21 @@ class LocalConsortium:
 
     def _teller(self, who: str) -> Callable[[str], None]:
         return lambda line: self.on_line(who, line)
+
+
+def _wait_until_joined(node: SuperNode) -> None:
+    """Wait for a node, and start it again where that may help: another may have taken its port.
+
+    Raises
+    ------
+    NodeError
+        If it does not join.
+    """
+    for _ in range(STARTS - 1):
+        with suppress(NodeError):
+            return node.wait_until_joined(JOIN_S)
+        if not node.may_join_if_started_again:
+            break
+        node.stop()
+        node.start()
+    return node.wait_until_joined(JOIN_S)

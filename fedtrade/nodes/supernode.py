@@ -145,6 +145,12 @@ class SuperNode:
             raise NodeError(self.complaint)
 
     @property
+    def may_join_if_started_again(self) -> bool:
+        """Whether it has ended of what may pass."""
+        is_passing = self._symptom is not None and self._symptom.course == "passing"
+        return is_passing and not self.is_running
+
+    @property
     def complaint(self) -> str:
         """Why it ended, in a sentence."""
         if self._symptom is not None:
