@@ -78,11 +78,15 @@ class Loopback:
         self, who: str, text: str, *, since: int = 0, times: int = 1, timeout_s: float = 240.0
     ) -> None:
         """Wait until somebody has said something so many times."""
-        wait_until(
-            lambda: sum(text in line for line in self.of(who, since)) >= times,
-            f"{who} never said {text!r}",
-            timeout_s,
-        )
+        try:
+            wait_until(
+                lambda: sum(text in line for line in self.of(who, since)) >= times,
+                f"{who} never said {text!r}",
+                timeout_s,
+            )
+        except AssertionError as error:
+            error.add_note("\n".join(self.of(who, since)[-30:]))
+            raise
 
 
 @contextmanager
