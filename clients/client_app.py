@@ -102,10 +102,7 @@ def local_sum(message: Message, context: Context) -> Message:
         values = request.task.local_sum(name, request.sample, request.shared)
         return request.party.part(message, values)
 
-    try:
-        given = request.computed(part)
-    except UntoldError as error:
-        given = request.party.refuse(message, str(error))
+    given = request.given_or_refused(message, part)
     return _reply(message, given.arrays, records=given.records)
 
 
@@ -125,14 +122,14 @@ def train(message: Message, context: Context) -> Message:
         update = np.asarray(result.update, dtype=np.float32)
         return request.party.training(message, update, result.n_examples, result.loss)
 
-    try:
-        given = request.computed(trained)
-    except UntoldError as error:
-        if is_noisy:  # whether it can be computed is hidden as all else is
+    if is_noisy:  # whether it can be computed is hidden as all else is
+        try:
+            given = request.computed(trained)
+        except UntoldError:
             size = (2 if correction and correction.has_variates else 1) * vector.size
             given = request.party.training(message, np.zeros(size, dtype=np.float32), 0, 0.0)
-        else:
-            given = request.party.refuse(message, str(error))
+    else:
+        given = request.given_or_refused(message, trained)
     return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
 
 
@@ -220,10 +217,7 @@ def _add_scores(message: Message, context: Context) -> Message:
         arms, values = _scores(request, models)
         return request.party.part(message, values)
 
-    try:
-        given = request.computed(part)
-    except UntoldError as error:
-        given = request.party.refuse(message, str(error))
+    given = request.given_or_refused(message, part)
     return _reply(message, given.arrays, config={ARMS: list(arms)}, records=given.records)
 
 
@@ -321,6 +315,13 @@ class _Request:
             if self.in_the_clear or is_about_the_run(error):
                 raise
             raise UntoldError(error) from None
+
+    def given_or_refused(self, message: Message, give: Callable[[], Outgoing]) -> Outgoing:
+        """A contribution that is due, or the reply that it cannot be given."""
+        try:
+            return self.computed(give)
+        except UntoldError as error:
+            return self.party.refuse(message, str(error))
 
 
 def _due(message: Message, context: Context) -> _Request:
