@@ -91,7 +91,7 @@ def _check_role(context: Context, local: ClientSettings) -> None:
 def _check_message(message: Message, settings: Settings) -> None:
     if kind_of(message) == MessageType.TRAIN:
         config = message.content.config_records.get(CONFIG, ConfigRecord())
-        check_round(config.get(ROUND_NUMBER), settings)
+        check_round(config.get(ROUND_NUMBER), settings.federation.rounds)
 
 
 def _count(context: Context, local: ClientSettings, digest: str) -> None:

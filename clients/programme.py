@@ -8,6 +8,7 @@ from flwr.app import ConfigRecord, Message, MessageType
 from clients.contributed import EPISODE, kind_of
 from clients.participant import Participant
 from fedtrade.errors import ProtocolError
+from fedtrade.nodes.limits import check_round
 from fedtrade.wire import CONFIG, ROUND_NUMBER, SUM, SUM_NAME
 
 __all__ = ["check_programme"]
@@ -18,7 +19,7 @@ def check_programme(message: Message, participant: Participant) -> None:
 
     Raises
     ------
-    ProtocolError
+    ProtocolError, LimitError
     """
     config = message.content.config_records.get(CONFIG, ConfigRecord())
     kind, episode = kind_of(message), config.get(EPISODE)
@@ -28,13 +29,8 @@ def check_programme(message: Message, participant: Participant) -> None:
             f"the server asks for episode {episode!r}, and the run's settings have "
             f"{'whole numbers' if n_models is None else n_models} of them, from 0."
         )
-    number = config.get(ROUND_NUMBER)
-    most = participant.n_rounds
-    if kind == MessageType.TRAIN and (type(number) is not int or not 1 <= number <= most):
-        raise ProtocolError(
-            f"the server asks for round {number!r} of an episode, and the run's settings have "
-            f"federation.rounds={most}."
-        )
+    if kind == MessageType.TRAIN:
+        check_round(config.get(ROUND_NUMBER), participant.n_rounds)
     name = config.get(SUM_NAME)
     if kind == SUM and name not in participant.task.sums:
         raise ProtocolError(

@@ -58,19 +58,20 @@ def effective(settings: Settings, local: ClientSettings) -> Settings:
     return Settings.from_mapping(values)
 
 
-def check_round(number: object, settings: Settings) -> None:
+def check_round(number: object, most: int) -> None:
     """Refuse a round of training that the run's settings, which were checked, do not have.
 
     Parameters
     ----------
     number : object
         As it stands in the message.
+    most : int
+        `federation.rounds`.
 
     Raises
     ------
     LimitError
     """
-    most = settings.federation.rounds
     if type(number) is not int or not 1 <= number <= most:
         raise LimitError(
             f"the server asks for round {number!r} of an episode, and the run's settings have "

@@ -275,10 +275,10 @@ def test_one_more_check_is_one_more_function(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("number", [None, 0, -1, 11, 1.0, "1", True, [1]])
 def test_rounds_are_those_of_the_settings(number: Any) -> None:
     settings = compose(["aggregation=masked", *SMALL, "federation.rounds=10"])
-    check_round(1, settings)
-    check_round(10, settings)
+    check_round(1, settings.federation.rounds)
+    check_round(10, settings.federation.rounds)
     with pytest.raises(LimitError, match=r"asks for round .* federation\.rounds=10"):
-        check_round(number, settings)
+        check_round(number, settings.federation.rounds)
 
 
 def test_every_refusal_is_an_error_that_the_user_can_mend() -> None:
