@@ -72,15 +72,22 @@ def test_a_correction_that_the_settings_do_not_name_is_refused(five: Make, mode:
     assert any("name no strategy.client_correction" in r.reason for r in reply.refusals)
 
 
-@pytest.mark.parametrize("mode", ["plain", "masked", "encrypted"])
-def test_private_members_are_told_where_their_variates_are_taken(five: Make, mode: str) -> None:
-    told: list[Any] = []
+def _watching(told: list[Any]) -> Callable[[int, Message], Message]:
+    """Keeps the arrays that the victim is asked to train with."""
 
     def watch(number: int, message: Message) -> Message:
         if number == VICTIM and "train" in stages_of(message):
             arrays = message.content.array_records[ARRAYS]
             told.append({name: arrays[name].numpy() for name in arrays})
         return message
+
+    return watch
+
+
+@pytest.mark.parametrize("mode", ["plain", "masked", "encrypted"])
+def test_private_members_are_told_where_their_variates_are_taken(five: Make, mode: str) -> None:
+    told: list[Any] = []
+    watch = _watching(told)
 
     with federated(_settings(five, mode, "strategy=scaffold")) as federation:
         federation.prepare()
@@ -98,12 +105,7 @@ def test_private_members_are_told_where_their_variates_are_taken(five: Make, mod
 def test_variates_are_taken_where_the_servers_is_of(five: Make, mode: str) -> None:
     """Skipped rounds have asked about vectors, too; before any is heard there is none to tell."""
     told: list[Any] = []
-
-    def watch(number: int, message: Message) -> Message:
-        if number == VICTIM and "train" in stages_of(message):
-            arrays = message.content.array_records[ARRAYS]
-            told.append({name: arrays[name].numpy() for name in arrays})
-        return message
+    watch = _watching(told)
 
     def silent(number: int, stages: Mapping[str, int]) -> str | None:
         return "silent" if "train" in stages else None
