@@ -36,15 +36,21 @@ _HEADER_START = 10  # six bytes of magic, two of version, two of header length
 _PLAIN_KINDS = frozenset("biufc")
 
 _original_numpy = Array.numpy
+_one_parser = threading.Lock()
 
 Header = tuple[tuple[int, ...], bool, np.dtype[Any], int]
 
 
 @lru_cache(maxsize=1024)
 def _parse_header(header: bytes) -> Header | None:
-    """Shape, Fortran order, dtype and number of elements; None leaves the array to Flower."""
+    """Shape, Fortran order, dtype and number of elements; None leaves the array to Flower.
+
+    One thread at a time: Python 3.11 counts the depth of the syntax trees that threads build in
+    one place, and now and then ends one in a `SystemError` (python/cpython#106905).
+    """
     try:
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(BytesIO(header))
+        with _one_parser:
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(BytesIO(header))
     except ValueError:
         return None
     n_elements = int(np.prod(shape, dtype=np.int64))
@@ -53,15 +59,20 @@ def _parse_header(header: bytes) -> Header | None:
     return shape, fortran_order, dtype, n_elements
 
 
+def _numpy_of_flower(array: Array) -> NDArray[Any]:
+    with _one_parser:
+        return _original_numpy(array)
+
+
 def _numpy(self: Array) -> NDArray[Any]:
     """Return the array as a NumPy array."""
     data = self.data
     if self.stype != SType.NUMPY or type(data) is not bytes or data[:8] != _MAGIC_1_0:
-        return _original_numpy(self)
+        return _numpy_of_flower(self)
     body = _HEADER_START + int.from_bytes(data[8:_HEADER_START], "little")
     header = _parse_header(data[8:body])
     if header is None or len(data) - body < header[3] * header[2].itemsize:
-        return _original_numpy(self)
+        return _numpy_of_flower(self)
     shape, fortran_order, dtype, n_elements = header
     # A writable array of its own, as np.load returns.
     flat = np.frombuffer(data, dtype=dtype, count=n_elements, offset=body).copy()

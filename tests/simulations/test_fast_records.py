@@ -1,6 +1,9 @@
 """Inside the block Flower's records give what they give outside, and outside all is as before."""
 
+import ast
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -151,6 +154,26 @@ def test_typed_dictionaries_behave_as_before() -> None:
         with pytest.raises(TypeError):
             record[1] = 1
         assert "c" not in record
+
+
+def test_threads_parse_headers_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Syntax trees that threads build beside each other may end in a SystemError of Python's."""
+    parse, n_inside, most = ast.literal_eval, 0, 0
+
+    def watched(text: str) -> object:
+        nonlocal n_inside, most
+        n_inside += 1
+        most = max(most, n_inside)
+        time.sleep(0.002)
+        n_inside -= 1
+        return parse(text)
+
+    monkeypatch.setattr(ast, "literal_eval", watched)
+    # Lengths of their own, so that no header is known; an empty array is left to Flower.
+    arrays = [Array(np.zeros(n)) for n in (*range(9001, 9008), 0)]
+    with fast_records(), ThreadPoolExecutor(8) as pool:
+        assert [values.size for values in pool.map(Array.numpy, arrays)] == [*range(9001, 9008), 0]
+    assert most == 1
 
 
 def test_the_originals_return_after_nested_and_overlapping_blocks() -> None:

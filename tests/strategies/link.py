@@ -20,6 +20,7 @@ from flwr.supercore.run import Run
 from flwr.superlink.federation import NoOpFederationManager
 from flwr.superlink.grid.inmemory_grid import InMemoryGrid
 
+from simulations.fast_records import fast_records
 from simulations.participant import answer
 from simulations.task_identity import Identity, task_identity
 
@@ -85,6 +86,9 @@ class Link:
 
     def __enter__(self) -> Self:
         self._open.enter_context(task_identity(Identity(RUN_ID)))
+        # Nodes are processes of their own elsewhere; here their threads would read the headers of
+        # arrays beside each other, which Python 3.11 cannot do safely (`fast_records`).
+        self._open.enter_context(fast_records())
         for thread in self._threads:
             thread.start()
         return self
