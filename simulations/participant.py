@@ -58,21 +58,30 @@ def answer(client_app: ClientApp, message: Message, context: Context) -> Answer:
     reply : Message
         Shares nothing mutable with the app; it carries an error if the app failed.
     context : Context or None
-        What the app left in its context; None if that is nothing new, or if the app failed: a
-        SuperNode too keeps the state from before a failed turn.
+        What the app left in its context; None if that is nothing new. What a failed turn left is
+        kept as a SuperNode keeps it (Flower 1.41; its simulation runtime forgets it).
     """
     asked = message.metadata
     if expired(asked):
         return _unavailable(asked), None
+    given = copy_context(context)
     try:
-        given = copy_context(context)
         reply = client_app(message=copy_message(message), context=given)
         answered = copy_message(_checked(reply, asked)), _changed(context, given)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() included: one participant must not end the run
-        return error_reply(asked, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason_of(error)), None
+        failed = error_reply(asked, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason_of(error))
+        return failed, _left(context, given)
     return answered if not expired(asked) else (_unavailable(asked), answered[1])
+
+
+def _left(before: Context, after: Context) -> Context | None:
+    """What a failed turn left, unless that cannot be kept."""
+    try:
+        return _changed(before, after)
+    except Exception:  # the turn has failed already, and may have left anything
+        return None
 
 
 def _changed(before: Context, after: Context) -> Context | None:
