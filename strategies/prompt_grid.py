@@ -26,6 +26,7 @@ from fedtrade.nodes.pull_sooner import pull_sooner
 from strategies.background import in_background
 from strategies.metered_grid import payload_bytes
 from strategies.passing_grid import PassingGrid
+from strategies.replies import is_refused
 
 __all__ = ["PromptGrid"]
 
@@ -66,10 +67,10 @@ class _Exchange:
     n_heard: int = 0
     n_trained: int = 0
 
-    def heard(self, message_id: str) -> None:
-        """Note a reply that is no error."""
+    def heard(self, message_id: str, *, is_given: bool) -> None:
+        """Note a reply that is no error, and whether it gives what was asked for."""
         self.n_heard += 1
-        self.n_trained += message_id in self.training
+        self.n_trained += is_given and message_id in self.training
 
     def is_over(self, late: set[int]) -> bool:
         """Whether enough have answered, or all who are not late already, or time is up."""
@@ -261,7 +262,7 @@ class PromptGrid(PassingGrid):
         message_id, node = reply.metadata.reply_to_message_id, reply.metadata.src_node_id
         exchange.waiting.pop(message_id, None)
         if reply.has_content():
-            exchange.heard(message_id)
+            exchange.heard(message_id, is_given=not is_refused(reply))
         if reply.has_error() and reply.error.code in TOO_LATE:
             self._late.add(node)
         else:  # or the SuperLink knows that it is gone, and says so whenever it is asked

@@ -8,11 +8,13 @@ import numpy as np
 from flwr.app import Array, ConfigRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
+from fedtrade.secure.wire import REFUSED, ROUND
 from fedtrade.wire import ARMS, ARRAYS, CONFIG, LOSS, METRICS, N_EXAMPLES, UPDATE
 
 __all__ = [
     "LocalResult",
     "Refusal",
+    "is_refused",
     "plain_reason",
     "read_arms",
     "read_arrays",
@@ -66,6 +68,13 @@ def plain_reason(reason: str) -> str:
         return reason
     module, name, text = written.groups()
     return text if module == "fedtrade.errors" else f"{name}: {text}"
+
+
+def is_refused(reply: Message) -> bool:
+    """Whether a member of a private sum answers that it cannot give its part."""
+    return reply.has_content() and REFUSED in reply.content.config_records.get(
+        ROUND, ConfigRecord()
+    )
 
 
 def read_arms(reply: Message) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ from fedtrade.secure.wire import (
 from fedtrade.wire import ARRAYS, SECURE, printable
 from strategies.exchange import array_record, gather
 from strategies.membership import Membership
-from strategies.replies import Refusal, read_arms, read_arrays
+from strategies.replies import Refusal, is_refused, read_arms, read_arrays
 from strategies.round_rule import RoundRule
 from strategies.screening import NOT_IN_TIME
 from strategies.trust.grouping import check_groups, n_liars_rounded_up
@@ -54,7 +54,6 @@ from strategies.trust.private import (
     PrivateMode,
     PrivateSums,
     Upload,
-    is_refused,
     lost,
     read_identity,
     read_round,
@@ -264,8 +263,8 @@ class MaskedSums(PrivateSums):
                     uploads[node] = Upload(_words(arrays), shape, read_arms(reply))
             except (ValueError, SecureAggregationError) as error:
                 refusals.setdefault(node, Refusal(node, printable(str(error))))
-                if not is_refused(reply):  # else it is part of the next sum all the same
-                    continue
+                if node not in self._numbers or not is_refused(reply):
+                    continue  # else it is part of the next sum all the same
             upcoming = self._session + 1
             asked_too = bool(self._opening(self._numbers[node], upcoming))
             for refusal in self._take(node, reply, {OPEN: upcoming} if asked_too else {}):

@@ -38,7 +38,7 @@ from fedtrade.secure.wire import (
 from fedtrade.wire import ARRAYS, CONFIG, SUM, printable
 from strategies.exchange import array_record, receive
 from strategies.membership import Membership
-from strategies.replies import Refusal
+from strategies.replies import Refusal, is_refused
 from strategies.round_rule import RoundRule
 from strategies.trust.mode import Row, Rows, Summed, TrainingRequest, TrustMode
 
@@ -457,13 +457,6 @@ def read_identity(answer: Message) -> bytes:
     if not isinstance(key, bytes) or len(key) != KEY_BYTES:
         raise ProtocolError(f"it sent no public identity key of {KEY_BYTES} bytes")
     return key
-
-
-def is_refused(reply: Message) -> bool:
-    """Whether a member answers that it cannot give its part."""
-    return reply.has_content() and REFUSED in reply.content.config_records.get(
-        ROUND, ConfigRecord()
-    )
 
 
 def read_round(reply: Message, session: int, group_id: str) -> tuple[int, ...]:

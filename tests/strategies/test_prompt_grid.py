@@ -12,6 +12,7 @@ from flwr.supercore.run import Run, RunNotRunningException
 from flwr.superlink.grid.http_grid import HttpGrid
 
 from fedtrade.errors import NodeError
+from fedtrade.secure.wire import REFUSED, ROUND
 from simulations.grid import InProcessGrid
 from strategies import prompt_grid
 from strategies.exchange import receive
@@ -177,6 +178,16 @@ def test_a_quorum_is_of_training_alone(link: Link) -> None:
     grid = PromptGrid(link.grid, lambda n_asked: 1)
     said, _ = ask(link, grid, kind=MessageType.EVALUATE, timeout_s=LONG_S)
     assert said == {0: "", 1: "", 2: ""}
+
+
+def test_a_member_that_cannot_give_its_part_is_none_of_a_quorum(link: Link) -> None:
+    """Or it would close the round before as many have given theirs."""
+    link.delay = lambda number, message: 0.3 if number == 2 else 0.0
+    grid = PromptGrid(link.grid, lambda n_asked: 2)
+    messages = [Message(content(), node, MessageType.TRAIN, ttl=LONG_S) for node in link.nodes]
+    messages[0].content[ROUND] = ConfigRecord({REFUSED: "it cannot"})
+    replies = list(grid.send_and_receive(messages, timeout=LONG_S))
+    assert {reply.metadata.src_node_id for reply in replies} == set(link.nodes)
 
 
 def test_a_quorum_drops_no_reply_that_is_there() -> None:
