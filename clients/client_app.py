@@ -4,10 +4,11 @@ Every answer is computed from the participant's own prices. An exception becomes
 that names it, and costs nobody else.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -56,7 +57,14 @@ from fedtrade.wire import (
 
 __all__ = ["app"]
 
+TOO_SHORT = (
+    "this participant has too short a history there to learn from, and would hide nobody in the "
+    "sum: choose later origins (evaluation), or start without it."
+)
+
 Computed = TypeVar("Computed")
+
+_logger = logging.getLogger(__name__)
 
 app = ClientApp(mods=[discreet, keep, obey, within_budget])
 
@@ -95,42 +103,43 @@ def secure(message: Message, context: Context) -> Message:
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
     request = _due(message, context)
-    request.check_history(message)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
 
     def part() -> Outgoing:
         values = request.task.local_sum(name, request.sample, request.shared)
         return request.party.part(message, values)
 
-    given = request.given_or_refused(message, part)
-    return _reply(message, given.arrays, records=given.records)
+    return _contribution(message, request.given_or_refused(message, part))
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
     request = _due(message, context)
-    request.check_history(message)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
+    if vector.ndim != 1:
+        raise ProtocolError(f"the server sends a model of shape {vector.shape}, not (n,).")
     correction = _correction(request, message, context)
+    size = (2 if correction and correction.has_variates else 1) * vector.size
     is_noisy = request.party.has_noise(message)
 
     def trained() -> Outgoing:
         result = _trained(request, vector, message, correction)
+        update = np.asarray(result.update, dtype=np.float32)
+        if not request.in_the_clear:
+            _check_shape(update, size)
         if not (request.in_the_clear or is_noisy):
             _check_finite(result)
-        update = np.asarray(result.update, dtype=np.float32)
         return request.party.training(message, update, result.n_examples, result.loss)
 
     if is_noisy:  # whether it can be computed is hidden as all else is
         try:
             given = request.computed(trained)
         except UntoldError:
-            size = (2 if correction and correction.has_variates else 1) * vector.size
             given = request.party.training(message, np.zeros(size, dtype=np.float32), 0, 0.0)
     else:
         given = request.given_or_refused(message, trained)
-    return _reply(message, given.arrays, metrics=given.metrics, records=given.records)
+    return _contribution(message, given)
 
 
 def _correction(request: "_Request", message: Message, context: Context) -> LocalCorrection | None:
@@ -164,6 +173,17 @@ def _trained(
         vector, request.sample, request.shared, correction=correction.for_task(gradient)
     )
     return result._replace(update=correction.finish(result))
+
+
+def _check_shape(update: NDArray[np.float32], size: int) -> None:
+    """Refuse to tell by an update's shape what became of it.
+
+    Raises
+    ------
+    RangeError
+    """
+    if update.shape != (size,):
+        raise RangeError(f"training gave an update of shape {update.shape}, not ({size},).")
 
 
 def _check_finite(result: LocalUpdate) -> None:
@@ -207,18 +227,14 @@ def _add_scores(message: Message, context: Context) -> Message:
     """Add the scores to a sum; whoever is not scored adds zeros."""
     request = _due(message, context)
     request.participant.check_summed_scores()
-    if request.participant.is_scored(request.episode):
-        request.check_history(message, n_score=1)
     models = unpack_models(request.arrays)
-    arms: tuple[str, ...] = ()
 
     def part() -> Outgoing:
-        nonlocal arms
         arms, values = _scores(request, models)
-        return request.party.part(message, values)
+        return request.party.part(message, values)._replace(config={ARMS: list(arms)})
 
-    given = request.given_or_refused(message, part)
-    return _reply(message, given.arrays, config={ARMS: list(arms)}, records=given.records)
+    n_score = 1 if request.participant.is_scored(request.episode) else None
+    return _contribution(message, request.given_or_refused(message, part, n_score=n_score))
 
 
 def _scores(
@@ -268,35 +284,28 @@ class _Request:
         """The participant's own prices of the episode."""
         return self.participant.sample(self.episode, self.calendar)
 
-    def check_history(self, message: Message, n_score: int = 0) -> None:
-        """Refuse to be counted among the contributors of a sum with nothing to add.
+    def has_history(self, n_score: int) -> bool:
+        """Whether there is enough to learn from, and so many bars to be scored.
 
-        A server could choose a time at which all but one have nothing, and read that one's part in
-        the sum. It is told by the bars that it holds alone, and not by what is computed of prices:
-        that could depend on them by a question that was made for it. With noise on a sum it tells
-        of nobody, however few are in it.
-
-        Parameters
-        ----------
-        n_score : int
-            How many bars it must hold to be scored.
-
-        Raises
-        ------
-        ProtocolError
+        It is told by the bars that are held alone, and not by what is computed of prices: that
+        could depend on them by a question that was made for it.
         """
-        if self.in_the_clear or self.party.has_noise(message):
-            return
         try:
             sample = self.sample
-            is_enough = sample.n_train >= self.task.min_history_bars and sample.n_score >= n_score
-        except DataError:  # no asset has a price at each bar
-            is_enough = False
-        if not is_enough:
-            raise ProtocolError(
-                "this participant has too short a history there to learn from, and would hide "
-                "nobody in the sum: choose later origins (evaluation), or start without it."
-            )
+        except DataError as error:  # no asset has a price at each bar
+            _logger.warning("kept out of a sum: %s", error)
+            return False
+        return sample.n_train >= self.task.min_history_bars and sample.n_score >= n_score
+
+    def adds_nothing(self, message: Message, n_score: int) -> bool:
+        """Whether it would be counted among the contributors of a sum with nothing to add.
+
+        A server could choose a time at which all but one have nothing, and read that one's part in
+        the sum. With noise on a sum it tells of nobody, however few are in it.
+        """
+        if self.in_the_clear or self.party.has_noise(message):
+            return False
+        return not self.has_history(n_score)
 
     def computed(self, compute: Callable[[], Computed]) -> Computed:
         """What is computed of the data.
@@ -316,8 +325,18 @@ class _Request:
                 raise
             raise UntoldError(error) from None
 
-    def given_or_refused(self, message: Message, give: Callable[[], Outgoing]) -> Outgoing:
-        """A contribution that is due, or the reply that it cannot be given."""
+    def given_or_refused(
+        self, message: Message, give: Callable[[], Outgoing], *, n_score: int | None = 0
+    ) -> Outgoing:
+        """A contribution that is due, or the reply that it cannot be given.
+
+        Parameters
+        ----------
+        n_score : int or None
+            How many bars to be scored a contributor must hold; None if it need hold none at all.
+        """
+        if n_score is not None and self.adds_nothing(message, n_score):
+            return self.party.refuse(message, TOO_SHORT)
         try:
             return self.computed(give)
         except UntoldError as error:
@@ -350,12 +369,18 @@ def _open(message: Message, context: Context) -> _Request:
     return request
 
 
+def _contribution(message: Message, given: Outgoing) -> Message:
+    return _reply(
+        message, given.arrays, metrics=given.metrics, config=given.config, records=given.records
+    )
+
+
 def _reply(
     message: Message,
     arrays: Mapping[str, np.ndarray],
     *,
     metrics: Mapping[str, int | float] | None = None,
-    config: Mapping[str, str | float | list[str]] | None = None,
+    config: Mapping[str, Any] | None = None,
     records: Mapping[str, ConfigRecord] | None = None,
 ) -> Message:
     content = RecordDict(

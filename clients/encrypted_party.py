@@ -172,11 +172,11 @@ class EncryptedParty(Party):
         """Refuse what is no part of a sum that is due, and remember that it was asked for."""
         _, by_examples = read_round(message)
         self._key()
-        note_contribution(message, self._context)
         session = message.content.config_records[ROUND].get(SESSION)
         last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
         if type(session) is not int or not isinstance(last, int) or session <= last:
             raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
+        note_contribution(message, self._context)
         self._due = session, by_examples
 
     def refuse(self, message: Message, reason: str) -> Outgoing:

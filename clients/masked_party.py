@@ -51,6 +51,7 @@ __all__ = ["MaskedParty"]
 Fields: TypeAlias = Mapping[str, Any]
 
 STATE = "secure.masked"
+STAGES = (CHECK, UNMASK, OPEN, SHARE, PLEDGE)
 
 
 class _Due(NamedTuple):
@@ -116,26 +117,22 @@ class MaskedParty(Party):
 
     def answer(self, message: Message) -> Outgoing:
         """Go through the stages that the message asks for; one that is refused stops no other."""
-        asked = message.content.config_records
-        if ROSTER in asked:
-            self._learn(unpack_roster(asked[ROSTER]))
+        asked = self._read_stages(message)
         client = self._client()
         answers: dict[str, ConfigRecord] = {}
-        stages: dict[str, Callable[[int, Fields], Fields]] = {
+        acts: dict[str, Callable[[int, Fields], Fields]] = {
             CHECK: client.check,
             UNMASK: client.unmask,
             OPEN: client.open,
             SHARE: client.share,
             PLEDGE: lambda session, _: client.pledge(session),
         }
-        for stage, act in stages.items():
-            if stage in asked:
-                session, fields = _session(asked[stage])
-                try:
-                    given = act(session, fields)
-                except FedtradeError as error:
-                    given = {REFUSED: str(error)}
-                answers[stage] = ConfigRecord({SESSION: session, **given})
+        for stage, (session, fields) in asked.items():
+            try:
+                given = acts[stage](session, fields)
+            except FedtradeError as error:
+                given = {REFUSED: str(error)}
+            answers[stage] = ConfigRecord({SESSION: session, **given})
         self._keep(client)
         return Outgoing(records=answers)
 
@@ -200,16 +197,29 @@ class MaskedParty(Party):
                 f"the server says that the sum has {n_members} members, and there are {n_known} "
                 f"participants and min_contributors={self._settings.min_contributors}."
             )
-        note_contribution(message, self._context)
         session, fields = _session(message.content.config_records[UPLOAD])
         client = self._client()
-        client.check_upload(session)
+        client.check_upload(session, fields)
+        self._read_stages(message)  # what is wrong with them is not told after the data
         if kind_of(message) != MessageType.TRAIN and client.is_grouped(session):
             raise ProtocolError(
                 f"sum {session} is opened by groups, which is for updates alone: this participant "
                 "gives its part of a federated sum to a sum of all."
             )
+        note_contribution(message, self._context)
         self._due = _Due(n_members, by_examples, session, fields, client)
+
+    def _read_stages(self, message: Message) -> dict[str, tuple[int, Fields]]:
+        """The stages that a message asks for, in their order; keys that come with it are kept.
+
+        Raises
+        ------
+        ProtocolError, SignatureError
+        """
+        asked = message.content.config_records
+        if ROSTER in asked:
+            self._learn(unpack_roster(asked[ROSTER]))
+        return {stage: _session(asked[stage]) for stage in STAGES if stage in asked}
 
     def _expected(self) -> "_Due":
         """What `check` found."""

@@ -34,6 +34,7 @@ class Outgoing(NamedTuple):
 
     arrays: Mapping[str, NDArray[Any]] = {}
     metrics: Mapping[str, int | float] = {}
+    config: Mapping[str, list[str]] = {}
     records: Mapping[str, ConfigRecord] = {}
 
 
@@ -73,8 +74,8 @@ class Party(ABC):
     def refuse(self, message: Message, reason: str) -> Outgoing:
         """Say that a contribution that was due cannot be given.
 
-        It is a reply, and no error: after an error a node forgets that it was asked, and a server
-        could ask the same of other models, one after the other.
+        It is a reply, and no error: it has what sets up the next sum, and Flower's simulation
+        runtime would forget after an error that this was asked for.
         """
         raise ProtocolError(reason)
 

@@ -25,6 +25,7 @@ __all__ = [
     "LOSSES",
     "NO_NOISE",
     "PARTICIPANTS",
+    "REFUSALS",
     "SERVER",
     "SUM_OF_UPDATES",
     "TOTAL_OF_SUM",
@@ -46,6 +47,10 @@ GLOBAL: Final = "the global model of each round and the totals of the federated 
 SUM_OF_UPDATES: Final = "the sum of the updates of"
 LOSSES: Final = "losses of training,"
 TOTAL_OF_SUM: Final = "the total of each federated sum"
+REFUSALS: Final = (
+    "who keeps out of a sum for want of history, and who cannot compute or add its part: yes or "
+    "no, once for each"
+)
 IN_THE_CLEAR: Final = (
     "Messages are readable on the way unless the connections are encrypted, as with TLS."
 )
@@ -176,6 +181,7 @@ def masked_statement(
         learns=(
             *_sums_learned(SERVER, where),
             Learned(SERVER, "who took part in each sum, and who fell silent at which stage"),
+            Learned(SERVER, f"{REFUSALS} round, sum and evaluation"),
             Learned(SERVER, CALENDAR),
             Learned(PARTICIPANTS, GLOBAL),
             Learned(PARTICIPANTS, "who takes part in each sum, with their public keys"),
@@ -243,6 +249,7 @@ def encrypted_statement(settings: EncryptedAggregation, n_participants: int) -> 
         learns=(
             *_sums_learned(SERVER, "all participants", "from the key holder"),
             Learned(SERVER, "who contributed to each sum, and ciphertexts"),
+            Learned(SERVER, f"{REFUSALS} round, sum and evaluation"),
             Learned(SERVER, CALENDAR),
             *_sums_learned(KEY_HOLDER, "all participants", "which it opens"),
             Learned(KEY_HOLDER, "who contributed to each sum"),

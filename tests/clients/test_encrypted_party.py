@@ -124,7 +124,7 @@ def test_nobody_contributes_twice(joined: Federation) -> None:
     joined.round()
     grid, message = joined.grid.grid, _sent(joined, 1, "train")
     assert "a second contribution is asked for to train" in _reason(
-        answers(grid, with_fields(message, "round"))
+        answers(grid, with_fields(message, "round", session=3))
     )
     for session in (2, 1, 0, -1):
         other = with_fields(message, "round", session=session)

@@ -139,7 +139,10 @@ def test_nobody_masks_two_vectors_with_the_same_masks(joined: Federation) -> Non
     other.content["arrays"]["vector"] = type(other.content["arrays"]["vector"])(vector)
     assert answers(joined.grid.grid, other).has_error()
     for reply in (same, answers(joined.grid.grid, with_fields(message, "upload"))):
-        assert "a second contribution is asked for" in _reason(reply)
+        assert "upload of sum 2: this member has no part in it" in _reason(reply)
+    # Nor in the sum that is due, what was given in the one before.
+    reply = answers(joined.grid.grid, with_fields(message, "upload", session=3))
+    assert "a second contribution is asked for to train" in _reason(reply)
     # Under another name of the round the masks are still those of the sum that is over.
     other.content["config"]["server-round"] = 17
     assert "upload of sum 2: this member has no part in it" in _reason(
@@ -177,7 +180,7 @@ def test_a_federated_sum_is_not_had_twice_under_another_number(joined: Federatio
     message = _sent(joined, 1, "upload")
     assert message.metadata.message_type == SUM
     for number in (0, 1, 17):
-        again = with_fields(message, "upload")
+        again = with_fields(message, "upload", session=2)  # the one that is due
         again.content["config"] = ConfigRecord({**again.content["config"], "server-round": number})
         reply = answers(joined.grid.grid, again)
         assert "a second contribution is asked for to query.sum" in _reason(reply)

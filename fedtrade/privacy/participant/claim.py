@@ -12,6 +12,7 @@ NEVER_COVERED = (
     "which bars a participant holds, how many assets, and when it takes part",
     "scores of its forecasts",
 )
+WHETHER = "whether it can compute its part of a federated sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Claim:
             covers.append("its updates")
         if plan.n_sums:
             covers.append("its parts of federated sums")
+            excludes.append(WHETHER)
         else:
             excludes.append("its parts of federated sums")
         return cls(

@@ -11,6 +11,7 @@ from fedtrade.secure.statement import (
     LOSSES,
     NO_NOISE,
     PARTICIPANTS,
+    REFUSALS,
     SUM_OF_UPDATES,
     TOTAL_OF_SUM,
     Learned,
@@ -54,7 +55,9 @@ def _learned(learns: Iterable[Learned], noise: NoisyVectors) -> Iterator[Learned
         is_below = party == noise.adders.who
         if what.startswith(LOSSES):
             continue
-        if what.startswith(EACH_UPDATE):
+        if what.startswith(REFUSALS):
+            yield Learned(party, f"{REFUSALS} sum and evaluation")
+        elif what.startswith(EACH_UPDATE):
             yield Learned(party, "each participant's clipped update in each round")
         elif what.startswith(SUM_OF_UPDATES):
             end = "which it opens and adds the noise to" if is_below else "with noise"

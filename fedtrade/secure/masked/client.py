@@ -278,14 +278,14 @@ class MaskedClient:
             "commitment": self_seed_commitment(self._run, session, self._number, self_seed),
         }
 
-    def check_upload(self, session: int) -> None:
-        """Whether words are due for a sum.
+    def check_upload(self, session: int, fields: Fields) -> None:
+        """Whether words are due for a sum, and `fields` can be what `upload` is given.
 
         Raises
         ------
-        ReplayError
+        ReplayError, ProtocolError, ThresholdError
         """
-        self._expect("upload", session, SHARED)
+        self._sharing(self._expect("upload", session, SHARED), fields)
 
     def upload(
         self,
@@ -320,19 +320,7 @@ class MaskedClient:
                 f"words must be uint32 or uint64 of shape (size,), got {words.dtype} of shape "
                 f"{words.shape}."
             )
-        check_names(fields, "participants")
-        participants = self._members(fields, "participants", self._roster.from_bits(memory.members))
-        cohort = self._own_cohort(memory)
-        self._check_contributors(
-            int(cohort.mask(participants).sum()), "of its group have dealt their shares"
-        )
-        neighbours = cohort.neighbours(self._number)
-        sharing = are_among(neighbours, participants)
-        if sharing.sum() < cohort.parameters.threshold:
-            raise ThresholdError(
-                f"{sharing.sum()} of {len(neighbours)} neighbours of member {self._number} are "
-                f"left, and its secrets need {cohort.parameters.threshold}."
-            )
+        participants, neighbours, sharing = self._sharing(memory, fields)
         own = AgreementKey(memory.mask_secret)
         own_key = self_key(memory.self_seed, self._run, session, self._number, subject)
         keys = [(own_key, True)]
@@ -441,6 +429,30 @@ class MaskedClient:
             lack = "lacks" if with_self else "has"
             raise ProtocolError(f"{name} {lack} member {self._number} itself.")
         return numbers
+
+    def _sharing(
+        self, memory: ClientSession, fields: Fields
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Who has dealt shares, the own neighbours, and which of them are among the former.
+
+        Raises
+        ------
+        ProtocolError, ThresholdError
+        """
+        check_names(fields, "participants")
+        participants = self._members(fields, "participants", self._roster.from_bits(memory.members))
+        cohort = self._own_cohort(memory)
+        self._check_contributors(
+            int(cohort.mask(participants).sum()), "of its group have dealt their shares"
+        )
+        neighbours = cohort.neighbours(self._number)
+        sharing = are_among(neighbours, participants)
+        if sharing.sum() < cohort.parameters.threshold:
+            raise ThresholdError(
+                f"{sharing.sum()} of {len(neighbours)} neighbours of member {self._number} are "
+                f"left, and its secrets need {cohort.parameters.threshold}."
+            )
+        return participants, neighbours, sharing
 
     def _check_own(
         self, numbers: NDArray[np.int64], rows: NDArray[np.uint8], expected: bytes

@@ -12,6 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from fedtrade.secure.masked.shamir import SHARE_BYTES
+from fedtrade.secure.wire import REFUSED, ROUND
 from fedtrade.settings import Settings
 from simulations.grid import InProcessGrid
 from tests.strategies.trust.federation import Federation
@@ -289,8 +290,9 @@ def test_a_bad_reply_is_named_and_costs_nobody_else(
     assert federation.heard == {*OTHERS, LIAR}
 
 
+@pytest.mark.parametrize("refuses", [False, True])
 def test_a_second_reply_and_those_of_strangers_change_nothing(
-    grid: Grid, settings: Settings
+    grid: Grid, settings: Settings, refuses: bool
 ) -> None:
     """In every exchange; a node that was not asked is named where replies are counted."""
 
@@ -299,6 +301,8 @@ def test_a_second_reply_and_those_of_strangers_change_nothing(
 
     def double(reply: Message) -> list[Message]:
         stranger = Message(RecordDict(dict(reply.content)), reply_to=_asked(reply))
+        if refuses:
+            stranger.content[ROUND] = ConfigRecord({REFUSED: "it cannot"})
         stranger.metadata.__dict__["_src_node_id"] = 12345
         return [reply, reply, stranger]
 

@@ -14,6 +14,7 @@ from clients.participant import Participant
 from conf import compose
 from fedtrade.errors import DataError
 from fedtrade.market import Panel, Share
+from fedtrade.secure.wire import PLEDGE, ROSTER, SESSION, UPLOAD, pack_roster
 from fedtrade.settings import Settings
 from fedtrade.tasks.risk import Risk
 from fedtrade.tasks.task import Model, Sample
@@ -28,6 +29,12 @@ Make = Callable[..., Settings]
 
 MODES = ("masked", "encrypted")
 EQUAL = "strategy.weights=equal"
+NOISY = (
+    "privacy=participant",
+    "privacy.participant.exclude=[scores,sums]",
+    "model=mlp",
+    "federation.rounds=2",
+)
 VICTIM = 0
 FIRST_SEEN = 200
 UNTOLD = (
@@ -105,6 +112,27 @@ def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("why", ["cannot compute", "too short a history"])
+def test_who_refuses_is_part_of_the_next_sum(
+    five: Make, mode: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with it are the others: of five, four alone have no graph of masks."""
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
+        with monkeypatch.context() as patch:
+            if why == "cannot compute":
+                _let_training_fail(patch, run)
+            else:
+                patch.setattr(Participant, "sample", _shortened(lambda number: number == VICTIM))
+            first = run.round()
+        second = run.round()
+    assert (first.n_replies, first.skipped) == (4, "")
+    ((node, _),) = first.refusals
+    assert run.members.participants[node] == VICTIM
+    assert (second.n_replies, second.refusals) == (5, ())
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_an_update_that_is_no_number_is_not_counted_as_zeros(
     five: Make, mode: str, wrong: float, monkeypatch: pytest.MonkeyPatch
@@ -137,13 +165,60 @@ def test_with_noise_who_cannot_compute_adds_noise_alone(
     def fail(*_: Any, **__: Any) -> None:
         raise ValueError("a forecast of 1e400")
 
-    noisy = ("privacy=participant", "privacy.participant.exclude=[scores,sums]", "model=mlp")
-    with federated(five(f"aggregation={mode}", EQUAL, *noisy, "federation.rounds=2")) as run:
+    with federated(five(f"aggregation={mode}", EQUAL, *NOISY)) as run:
         run.prepare()
         monkeypatch.setattr(Risk, "train", fail)
         report = run.round()
     assert (report.refusals, report.n_replies, report.skipped) == ((), 5, "")
     assert "a forecast of 1e400" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_with_noise_nobody_keeps_out_for_want_of_history(
+    five: Make, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with federated(five(f"aggregation={mode}", EQUAL, *NOISY)) as run:
+        run.prepare()
+        monkeypatch.setattr(Participant, "sample", _shortened(lambda number: number == VICTIM))
+        report = run.round()
+    assert (report.refusals, report.n_replies) == ((), 5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("noise", [(), ("noise",)], ids=["", "with noise"])
+def test_by_the_shape_of_an_update_nothing_is_told(
+    five: Make, mode: str, noise: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither that of an odd model, nor that of an update that came out odd."""
+    train = Risk.train
+
+    def odd(self: Risk, *args: Any, **options: Any) -> Any:
+        result = train(self, *args, **options)
+        return result._replace(update=result.update[:-1])
+
+    told: list[str] = []
+
+    def fate(number: int, stages: Mapping[str, int]) -> Any:
+        def seen(reply: Message) -> Message:
+            told.append(str(reply.content.config_records["secure.round"].get("shape")))
+            return reply
+
+        return seen if "train" in stages else None
+
+    with federated(five(f"aggregation={mode}", EQUAL, *(NOISY if noise else ()))) as run:
+        run.prepare()
+        run.grid.fate = fate
+        with monkeypatch.context() as patch:
+            patch.setattr(Risk, "train", odd)
+            report = run.round()
+            expected = str([run.vector.size]) if noise else "None"
+            assert told == [expected] * 5
+            assert report.n_replies == (5 if noise else 0)
+        run.vector = run.vector[:, None]
+        report = run.round()
+    assert report.skipped
+    assert len(report.refusals) == 5
+    assert all("a model of shape" in reason for _, reason in report.refusals)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -159,6 +234,85 @@ def test_scores_that_are_too_large_are_not_told_from_others(
     assert summed.total is None
     assert {reason for _, reason in summed.refusals} == {UNTOLD}
     assert "must be finite and within" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_why_scores_cannot_be_given_is_not_told(five: Make, mode: str) -> None:
+    """By nothing in the reply: some are too large to be added, some cannot be computed."""
+
+    def told(run: Federation, logarithm: float) -> set[str]:
+        replies: set[str] = set()
+
+        def seen(reply: Message) -> Message:
+            if "refused" in reply.content.config_records.get("secure.round", ConfigRecord()):
+                config = reply.content.config_records
+                texts = [str(dict(config[name])) for name in (CONFIG, "secure.round")]
+                replies.add(" ".join([*texts, *reply.content.array_records[ARRAYS]]))
+            return reply
+
+        run.grid.fate = lambda number, stages: seen
+        model = np.zeros_like(run.vector)
+        model[-2:] = logarithm
+        assert _evaluated(run, {"federated": model}).total is None
+        return replies
+
+    answers_ = []
+    for logarithm in (-60.0, -800.0):
+        with federated(five("task=volatility", f"aggregation={mode}", EQUAL)) as run:
+            run.prepare()
+            answers_.append(told(run, logarithm))
+    assert len(answers_[0]) == 1
+    assert answers_[0] == answers_[1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_scores_in_the_clear_that_cannot_be_computed_are_asked_for_once(
+    five: Make, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise DataError("the price 87.59 is beyond what is learned from")
+
+    with federated(five(f"aggregation={mode}", EQUAL, "evaluation.scores=by_participant")) as run:
+        run.prepare()
+        grid = run.grid.grid
+        with monkeypatch.context() as patch:
+            patch.setattr(Risk, "evaluate", fail)
+            assert UNTOLD in str(answers(grid, _asked(run, "evaluate")).error.reason)
+        again = answers(grid, _asked(run, "evaluate"))
+    assert "second contribution is asked for" in str(again.error.reason)
+
+
+@pytest.mark.parametrize("what", ["participants", "pledge", "roster"])
+def test_what_else_is_wrong_with_a_question_is_told_before_data_is_looked_at(
+    five: Make, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two errors the one that comes first would tell whether there was another."""
+
+    def compute(*_: Any, **__: Any) -> None:
+        raise AssertionError("its data was looked at")
+
+    def rewrite(number: int, message: Message) -> Message:
+        if UPLOAD in message.content.config_records:
+            if what == "participants":
+                message.content[UPLOAD]["participants"] = b""  # type: ignore[index]
+            elif what == "pledge":
+                message.content[PLEDGE] = ConfigRecord({SESSION: -1})
+            else:
+                message.content[ROSTER] = ConfigRecord({**pack_roster({0: bytes(32)})})
+        return message
+
+    with federated(five("aggregation=masked", EQUAL)) as run:
+        run.prepare()
+        monkeypatch.setattr(Participant, "sample", compute)
+        run.grid.rewrite = rewrite
+        report = run.round()
+    reason = {
+        "participants": "participants lacks member",
+        "pledge": "names the sum -1, which is no number",
+        "roster": "wants to replace the participants' public keys",
+    }[what]
+    assert len(report.refusals) == 5
+    assert all(reason in said for _, said in report.refusals)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -267,7 +421,7 @@ def test_where_all_others_have_no_example_no_update_is_read(
             report = run.round()
             assert report.skipped
             reasons += [reason for _, reason in report.refusals]
-    assert any("has too short a history there" in reason for reason in reasons)
+    assert sum("has too short a history there" in reason for reason in reasons) >= 4
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -342,20 +496,61 @@ def test_scores_at_a_time_of_which_others_hold_few_bars_are_not_read(
     """Nor where nobody asked for any sum before."""
     with federated(five(f"aggregation={mode}", EQUAL)) as run:
         run.prepare()
+        others = _shortened(lambda number: number != VICTIM)
+        monkeypatch.setattr(Participant, "sample", others)
+        summed = _evaluated(run, {"federated": run.vector})
+    assert summed.total is None
+    assert sum("too short a history there" in reason for _, reason in summed.refusals) == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("lack", ["nothing to be scored", "no price"])
+def test_scores_of_a_time_that_others_do_not_hold_are_not_read(
+    five: Make, mode: str, lack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
         sample = Participant.sample
 
         def cut(self: Participant, *args: Any) -> Sample:
             whole = sample(self, *args)
-            start = 0 if self.number == VICTIM else whole.n_train - 5
-            panel = whole.panel.rows(start, whole.panel.n_bars)
-            return replace(
-                whole, panel=panel, rows=whole.rows[start:], n_train=whole.n_train - start
-            )
+            if self.number == VICTIM:
+                return whole
+            if lack == "no price":
+                raise DataError("no asset has a price at each bar")
+            end = whole.n_train
+            return replace(whole, panel=whole.panel.rows(0, end), rows=whole.rows[:end])
 
         monkeypatch.setattr(Participant, "sample", cut)
         summed = _evaluated(run, {"federated": run.vector})
     assert summed.total is None
     assert sum("too short a history there" in reason for _, reason in summed.refusals) == 4
+
+
+def _shortened(is_short: Callable[[int], bool]) -> Callable[..., Sample]:
+    """Samples of which some have five bars to learn from."""
+    sample = Participant.sample
+
+    def cut(self: Participant, *args: Any) -> Sample:
+        whole = sample(self, *args)
+        start = whole.n_train - 5 if is_short(self.number) else 0
+        panel = whole.panel.rows(start, whole.panel.n_bars)
+        return replace(whole, panel=panel, rows=whole.rows[start:], n_train=whole.n_train - start)
+
+    return cut
+
+
+def _let_training_fail(patch: pytest.MonkeyPatch, run: Federation) -> None:
+    """Of the victim."""
+    train = Risk.train
+    mine = Participant(run.settings, VICTIM).sample(run.episode, run.calendar).panel.close
+
+    def failing(self: Risk, vector: Any, sample: Sample, *args: Any, **options: Any) -> Any:
+        if np.array_equal(sample.panel.close, mine):
+            raise DataError("the price 87.59 is beyond what is learned from")
+        return train(self, vector, sample, *args, **options)
+
+    patch.setattr(Risk, "train", failing)
 
 
 def _noted(number: int, message: Message, last: list[Message]) -> Message:
