@@ -177,11 +177,16 @@ def test_with_noise_who_cannot_compute_adds_noise_alone(
 def test_with_noise_nobody_keeps_out_for_want_of_history(
     five: Make, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with federated(five(f"aggregation={mode}", EQUAL, *NOISY)) as run:
+    covered = "privacy.participant.exclude=[scores]"
+    with federated(five(f"aggregation={mode}", EQUAL, *NOISY, covered)) as run:
         run.prepare()
         monkeypatch.setattr(Participant, "sample", _shortened(lambda number: number == VICTIM))
         report = run.round()
-    assert (report.refusals, report.n_replies) == ((), 5)
+        assert (report.refusals, report.n_replies) == ((), 5)
+    with federated(five(f"aggregation={mode}", EQUAL, *NOISY, covered)) as run:
+        summed = run.add_up("nowcast")
+    assert summed.total is not None
+    assert summed.refusals == []
 
 
 @pytest.mark.parametrize("mode", MODES)
