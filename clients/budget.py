@@ -2,9 +2,9 @@
 
 What an answer costs is set aside in the participant's ledger before anything is computed, and is
 consumed before the reply leaves. If the node dies in between it is spent; only what was refused
-before anything could leave is given back. A budget that is in the ledger alone demands of a run
-what one in the settings does. Where a node has no settings of its own, as in a simulation, it does
-nothing.
+before anything could leave is given back, and what a participant keeps out of by its bars alone. A
+budget that is in the ledger alone demands of a run what one in the settings does. Where a node has
+no settings of its own, as in a simulation, it does nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +17,7 @@ from flwr.supercore import log
 
 from clients.contributed import kind_of
 from clients.costs import Costs, costs_of, is_training
+from clients.discretion import keeps_out
 from clients.local_rules import local_settings_of
 from clients.participant import Participant
 from fedtrade.errors import BudgetError, FedtradeError, LimitError
@@ -74,7 +75,10 @@ def within_budget(message: Message, context: Context, call_next: Call) -> Messag
         except FedtradeError:  # our own refusals, which come before there is a reply
             ledger.release(operations)
             raise
-        ledger.consume(operations)
+        if keeps_out(reply):
+            ledger.release(operations)
+        else:
+            ledger.consume(operations)
         return reply
 
 

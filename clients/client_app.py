@@ -4,7 +4,6 @@ Every answer is computed from the participant's own prices. An exception becomes
 that names it, and costs nobody else.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from clients.brought import check_brought
 from clients.budget import within_budget
 from clients.contributed import note_contribution
-from clients.discretion import UntoldError, discreet, is_about_the_run
+from clients.discretion import KeptOutError, UntoldError, discreet, is_about_the_run
 from clients.kept_state import keep
 from clients.local_correction import LocalCorrection
 from clients.local_rules import obey
@@ -29,7 +28,7 @@ from clients.programme import check_programme
 from clients.record_level import train_on_own_records
 from clients.released import note_release
 from clients.roles import is_key_holder
-from fedtrade.errors import DataError, ProtocolError, RangeError
+from fedtrade.errors import DataError, FedtradeError, ProtocolError, RangeError
 from fedtrade.secure import PlainAggregation
 from fedtrade.settings import SUMMED
 from fedtrade.summed_scores import no_score_part, score_part, scored_bars
@@ -57,14 +56,7 @@ from fedtrade.wire import (
 
 __all__ = ["app"]
 
-TOO_SHORT = (
-    "this participant has too short a history there to learn from, and would hide nobody in the "
-    "sum: choose later origins (evaluation), or start without it."
-)
-
 Computed = TypeVar("Computed")
-
-_logger = logging.getLogger(__name__)
 
 app = ClientApp(mods=[discreet, keep, obey, within_budget])
 
@@ -102,11 +94,14 @@ def secure(message: Message, context: Context) -> Message:
 @app.query("sum")
 def local_sum(message: Message, context: Context) -> Message:
     """Add to a federated sum."""
-    request = _due(message, context)
+    request = _open(message, context)
     name = str(message.content.config_records[CONFIG][SUM_NAME])
+    request.note(message, context)
 
     def part() -> Outgoing:
-        values = request.task.local_sum(name, request.sample, request.shared)
+        values = request.computed(
+            lambda: request.task.local_sum(name, request.sample, request.shared)
+        )
         return request.party.part(message, values)
 
     return _contribution(message, request.given_or_refused(message, part))
@@ -115,31 +110,34 @@ def local_sum(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train from the global vector and send the update, with the own control variate if asked."""
-    request = _due(message, context)
+    request = _open(message, context)
     vector = np.asarray(request.arrays[VECTOR], dtype=np.float32)
     if vector.ndim != 1:
         raise ProtocolError(f"the server sends a model of shape {vector.shape}, not (n,).")
     correction = _correction(request, message, context)
+    request.note(message, context)
     size = (2 if correction and correction.has_variates else 1) * vector.size
     is_noisy = request.party.has_noise(message)
 
-    def trained() -> Outgoing:
+    def trained() -> LocalUpdate:
         result = _trained(request, vector, message, correction)
-        update = np.asarray(result.update, dtype=np.float32)
         if not request.in_the_clear:
-            _check_shape(update, size)
+            _check_shape(result.update, size)
         if not (request.in_the_clear or is_noisy):
             _check_finite(result)
+        return result
+
+    def given() -> Outgoing:
+        try:
+            result = request.computed(trained)
+        except UntoldError:
+            if not is_noisy:
+                raise  # else whether it can be computed is hidden, as all else is
+            result = LocalUpdate(np.zeros(size, dtype=np.float32), 0.0, 0)
+        update = np.asarray(result.update, dtype=np.float32)
         return request.party.training(message, update, result.n_examples, result.loss)
 
-    if is_noisy:  # whether it can be computed is hidden as all else is
-        try:
-            given = request.computed(trained)
-        except UntoldError:
-            given = request.party.training(message, np.zeros(size, dtype=np.float32), 0, 0.0)
-    else:
-        given = request.given_or_refused(message, trained)
-    return _contribution(message, given)
+    return _contribution(message, request.given_or_refused(message, given))
 
 
 def _correction(request: "_Request", message: Message, context: Context) -> LocalCorrection | None:
@@ -175,7 +173,7 @@ def _trained(
     return result._replace(update=correction.finish(result))
 
 
-def _check_shape(update: NDArray[np.float32], size: int) -> None:
+def _check_shape(update: NDArray[Any], size: int) -> None:
     """Refuse to tell by an update's shape what became of it.
 
     Raises
@@ -225,12 +223,13 @@ def evaluate(message: Message, context: Context) -> Message:
 
 def _add_scores(message: Message, context: Context) -> Message:
     """Add the scores to a sum; whoever is not scored adds zeros."""
-    request = _due(message, context)
+    request = _open(message, context)
     request.participant.check_summed_scores()
     models = unpack_models(request.arrays)
+    request.note(message, context)
 
     def part() -> Outgoing:
-        arms, values = _scores(request, models)
+        arms, values = request.computed(lambda: _scores(request, models))
         return request.party.part(message, values)._replace(config={ARMS: list(arms)})
 
     n_score = 1 if request.participant.is_scored(request.episode) else None
@@ -284,28 +283,42 @@ class _Request:
         """The participant's own prices of the episode."""
         return self.participant.sample(self.episode, self.calendar)
 
-    def has_history(self, n_score: int) -> bool:
-        """Whether there is enough to learn from, and so many bars to be scored.
+    def note(self, message: Message, context: Context) -> None:
+        """Remember what a message asks to contribute, once all of it is clear and it is due.
 
-        It is told by the bars that are held alone, and not by what is computed of prices: that
-        could depend on them by a question that was made for it.
+        Nothing before this, or in it, depends on the participant's prices.
+
+        Raises
+        ------
+        ProtocolError, SecureAggregationError, LimitError
         """
+        self.party.check(message)
+        note_release(message, context)
+
+    def check_history(self, message: Message, n_score: int) -> None:
+        """Refuse to be counted among the contributors of a sum with nothing to add.
+
+        A server could choose a time at which all but one have nothing, and read that one's part in
+        the sum. It is told by the bars that it holds alone, and not by what is computed of prices:
+        that could depend on them by a question that was made for it. With noise on a sum it tells
+        of nobody, however few are in it.
+
+        Raises
+        ------
+        KeptOutError
+        """
+        if self.in_the_clear or self.party.has_noise(message):
+            return
         try:
             sample = self.sample
         except DataError as error:  # no asset has a price at each bar
-            _logger.warning("kept out of a sum: %s", error)
-            return False
-        return sample.n_train >= self.task.min_history_bars and sample.n_score >= n_score
-
-    def adds_nothing(self, message: Message, n_score: int) -> bool:
-        """Whether it would be counted among the contributors of a sum with nothing to add.
-
-        A server could choose a time at which all but one have nothing, and read that one's part in
-        the sum. With noise on a sum it tells of nobody, however few are in it.
-        """
-        if self.in_the_clear or self.party.has_noise(message):
-            return False
-        return not self.has_history(n_score)
+            raise KeptOutError(str(error)) from None
+        least = self.task.min_history_bars
+        if sample.n_train < least or sample.n_score < n_score:
+            raise KeptOutError(
+                f"there are {sample.n_train} bars to learn from, and the task "
+                f"{self.task.name} needs {least}; and {sample.n_score} to be scored."
+            )
 
     def computed(self, compute: Callable[[], Computed]) -> Computed:
         """What is computed of the data.
@@ -321,7 +334,7 @@ class _Request:
         try:
             return compute()
         except Exception as error:
-            if self.in_the_clear or is_about_the_run(error):
+            if self.in_the_clear:
                 raise
             raise UntoldError(error) from None
 
@@ -335,23 +348,17 @@ class _Request:
         n_score : int or None
             How many bars to be scored a contributor must hold; None if it need hold none at all.
         """
-        if n_score is not None and self.adds_nothing(message, n_score):
-            return self.party.refuse(message, TOO_SHORT)
         try:
-            return self.computed(give)
-        except UntoldError as error:
-            return self.party.refuse(message, str(error))
-
-
-def _due(message: Message, context: Context) -> _Request:
-    """What a message asks to contribute, once it is clear that it is due.
-
-    Nothing of this depends on the participant's prices.
-    """
-    request = _open(message, context)
-    request.party.check(message)
-    note_release(message, context)
-    return request
+            if n_score is not None:
+                self.check_history(message, n_score)
+            return give()
+        except (KeptOutError, UntoldError) as error:
+            refusal: FedtradeError = error
+        except Exception as error:
+            if self.in_the_clear or is_about_the_run(error):
+                raise
+            refusal = UntoldError(error)
+        return self.party.refuse(message, str(refusal))
 
 
 def _open(message: Message, context: Context) -> _Request:
@@ -380,7 +387,7 @@ def _reply(
     arrays: Mapping[str, np.ndarray],
     *,
     metrics: Mapping[str, int | float] | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, str | float | list[str]] | None = None,
     records: Mapping[str, ConfigRecord] | None = None,
 ) -> Message:
     content = RecordDict(

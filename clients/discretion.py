@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from flwr.app import Context, Message
+from flwr.app import ConfigRecord, Context, Message
 
 from fedtrade.errors import DataError, FedtradeError, NodeError, RangeError
 from fedtrade.nodes.local_settings import LOCAL_SETTINGS, local_settings
 from fedtrade.nodes.settings import ClientSettings
+from fedtrade.secure.wire import REFUSED, ROUND
 
-__all__ = ["UntoldError", "discreet", "is_about_the_run"]
+__all__ = ["KeptOutError", "UntoldError", "discreet", "is_about_the_run", "keeps_out"]
 
 Call = Callable[[Message, Context], Message]
 
@@ -67,6 +68,31 @@ class UntoldError(FedtradeError):
             "this participant could not compute its part, or it is too large to be added; its own "
             "log says why."
         )
+
+
+class KeptOutError(FedtradeError):
+    """A participant with too few bars keeps out of a sum; its log has what is missing.
+
+    Parameters
+    ----------
+    reason : str
+        Which becomes a line of the log.
+    """
+
+    SENTENCE: Final = (
+        "this participant has too short a history there, and would hide nobody in the sum: choose "
+        "later origins (evaluation), or start without it."
+    )
+
+    def __init__(self, reason: str) -> None:
+        _logger.warning("kept out of a sum: %s", reason)
+        super().__init__(self.SENTENCE)
+
+
+def keeps_out(reply: Message) -> bool:
+    """Whether a reply gives nothing, for want of history: it tells of bars, and of no price."""
+    told = reply.content.config_records.get(ROUND, ConfigRecord()) if reply.has_content() else {}
+    return told.get(REFUSED) == KeptOutError.SENTENCE
 
 
 def is_about_the_run(error: BaseException) -> bool:

@@ -176,6 +176,8 @@ class EncryptedParty(Party):
         last = self._context.state.config_records.get(LAST, ConfigRecord()).get(SESSION, -1)
         if type(session) is not int or not isinstance(last, int) or session <= last:
             raise ReplayError(f"sum {session!r} is asked for, and sum {last!r} was contributed to.")
+        if self._noise is not None and kind_of(message) == MessageType.TRAIN:
+            clip_of(message)
         note_contribution(message, self._context)
         self._due = session, by_examples
 

@@ -206,6 +206,8 @@ class MaskedParty(Party):
                 f"sum {session} is opened by groups, which is for updates alone: this participant "
                 "gives its part of a federated sum to a sum of all."
             )
+        if self._noise is not None and kind_of(message) == MessageType.TRAIN:
+            clip_of(message)
         note_contribution(message, self._context)
         self._due = _Due(n_members, by_examples, session, fields, client)
 

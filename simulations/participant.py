@@ -58,8 +58,9 @@ def answer(client_app: ClientApp, message: Message, context: Context) -> Answer:
     reply : Message
         Shares nothing mutable with the app; it carries an error if the app failed.
     context : Context or None
-        What the app left in its context; None if that is nothing new. What a failed turn left is
-        kept as a SuperNode keeps it (Flower 1.41; its simulation runtime forgets it).
+        What the app left in its context; None if that is nothing new. What a turn left that ended
+        in an exception is kept as a SuperNode keeps it (Flower 1.41; its simulation runtime forgets
+        it).
     """
     asked = message.metadata
     if expired(asked):
@@ -72,7 +73,7 @@ def answer(client_app: ClientApp, message: Message, context: Context) -> Answer:
         raise
     except BaseException as error:  # sys.exit() included: one participant must not end the run
         failed = error_reply(asked, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason_of(error))
-        return failed, _left(context, given)
+        return failed, _left(context, given) if isinstance(error, Exception) else None
     return answered if not expired(asked) else (_unavailable(asked), answered[1])
 
 

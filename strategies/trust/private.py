@@ -49,7 +49,6 @@ __all__ = [
     "PrivateMode",
     "PrivateSums",
     "Upload",
-    "is_refused",
     "lost",
     "noisy_row",
     "read_identity",

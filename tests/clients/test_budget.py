@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.app import Context, Message
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from clients.budget import within_budget
 from clients.costs import costs_of
+from clients.discretion import KeptOutError
 from clients.participant import Participant
 from fedtrade.errors import BudgetError, LedgerError, LimitError
 from fedtrade.privacy.accountant import spent
@@ -19,6 +20,7 @@ from fedtrade.privacy.ledger import Account, Ledger
 from fedtrade.privacy.ledger.release import Release
 from fedtrade.privacy.participant.claim import Claim
 from fedtrade.privacy.units import Unit
+from fedtrade.secure.wire import REFUSED, ROUND
 from fedtrade.settings import Settings
 from fedtrade.tasks.record_training import TrainsOnRecords
 from fedtrade.wire import ROUND_NUMBER
@@ -104,6 +106,23 @@ def test_what_is_refused_is_given_back_and_what_breaks_is_not(tmp_path: Path) ->
         with pytest.raises(type(error)):
             within_budget(training(), own, fail)
         assert actions(tmp_path)[-1] == last
+
+
+@pytest.mark.usefixtures("identity")
+@pytest.mark.parametrize(
+    ("reason", "last"), [(KeptOutError.SENTENCE, "released"), ("it cannot", "consumed")]
+)
+def test_who_keeps_out_by_its_bars_alone_spends_nothing(
+    tmp_path: Path, reason: str, last: str
+) -> None:
+    """That it cannot compute what is asked is something about its prices."""
+
+    def refuse(asked: Message, own: Context) -> Message:
+        refusal = {ROUND: ConfigRecord({REFUSED: reason})}
+        return Message(RecordDict(refusal), reply_to=asked)
+
+    within_budget(training(), node(tmp_path, *NOISE), refuse)
+    assert actions(tmp_path)[-2:] == ["allocated", last]
 
 
 @pytest.mark.usefixtures("identity")

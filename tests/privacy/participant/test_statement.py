@@ -13,6 +13,7 @@ from fedtrade.secure import EncryptedAggregation, MaskedAggregation, PlainAggreg
 from fedtrade.secure.parameters import GraphParameters
 from fedtrade.secure.statement import (
     KEY_HOLDER,
+    REFUSALS,
     SERVER,
     PrivacyStatement,
     encrypted_statement,
@@ -75,6 +76,17 @@ def test_the_count_of_an_adaptive_clip_is_told(mode: str) -> None:
     found = _stated(mode, adaptive=AdaptiveClip(count_noise=4.0))
     (seen,) = _starting(_learns(found, SERVER), "the sum of")
     assert "how many were within the clip, with noise" in seen
+
+
+@pytest.mark.parametrize("mode", ["masked", "encrypted"])
+def test_that_somebody_cannot_compute_is_told_of_what_has_no_noise(mode: str) -> None:
+    (without,) = _starting(_learns(MODES[mode][1], SERVER), REFUSALS)
+    assert without.endswith("yes or no, once for each round, sum and evaluation")
+    found = _stated(mode, n_sums=2)
+    (beside,) = _starting(_learns(found, SERVER), REFUSALS)
+    assert beside.endswith("yes or no, once for each sum and evaluation")
+    (left_out,) = [each for each in found.broken_by if each.startswith("Outside of the promise")]
+    assert "whether it can compute its part of a federated sum" in left_out
 
 
 def test_the_promise_has_its_numbers() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 
 from clients.client_app import app
 from clients.participant import Participant
 from conf import compose
-from fedtrade.errors import DataError
+from fedtrade.errors import ConfigurationError, DataError
 from fedtrade.market import Panel, Share
 from fedtrade.secure.wire import PLEDGE, ROSTER, SESSION, UPLOAD, pack_roster
 from fedtrade.settings import Settings
@@ -20,6 +20,7 @@ from fedtrade.tasks.risk import Risk
 from fedtrade.tasks.task import Model, Sample
 from fedtrade.wire import ARRAYS, CALENDAR, CONFIG, MODEL_PREFIX, SUM_NAME, pack_model, seconds_of
 from simulations.grid import InProcessGrid
+from simulations.records import copy_message
 from strategies.exchange import array_record
 from tests.conftest import make_market
 from tests.strategies.trust.encrypted import federated
@@ -78,10 +79,12 @@ def test_for_what_is_not_due_nothing_is_computed(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("what", ["train", "local_sum", "evaluate"])
+@pytest.mark.parametrize("error", [DataError, ConfigurationError, ValueError])
 def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
     five: Make,
     mode: str,
     what: str,
+    error: type[Exception],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -92,7 +95,7 @@ def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
     def failing(self: Risk, *args: Any, **options: Any) -> Any:
         sample = args[0] if what == "evaluate" else args[1]
         if np.array_equal(sample.panel.close, mine.panel.close):
-            raise DataError("the price 87.59 is beyond what is learned from")
+            raise error("the price 87.59 is beyond what is learned from")
         return compute(self, *args, **options)
 
     with federated(settings) as run:
@@ -114,7 +117,11 @@ def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("why", ["cannot compute", "too short a history"])
 def test_who_refuses_is_part_of_the_next_sum(
-    five: Make, mode: str, why: str, monkeypatch: pytest.MonkeyPatch
+    five: Make,
+    mode: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """And with it are the others: of five, four alone have no graph of masks."""
     with federated(five(f"aggregation={mode}", EQUAL)) as run:
@@ -130,6 +137,8 @@ def test_who_refuses_is_part_of_the_next_sum(
     ((node, _),) = first.refusals
     assert run.members.participants[node] == VICTIM
     assert (second.n_replies, second.refusals) == (5, ())
+    own_log = {"cannot compute": "the price 87.59", "too short a history": "5 bars to learn from"}
+    assert own_log[why] in caplog.text
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -157,13 +166,18 @@ def test_an_update_that_is_no_number_is_not_counted_as_zeros(
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("error", [ValueError, ConfigurationError])
 def test_with_noise_who_cannot_compute_adds_noise_alone(
-    five: Make, mode: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    five: Make,
+    mode: str,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A refusal that depends on data would not be covered by what the noise promises."""
 
     def fail(*_: Any, **__: Any) -> None:
-        raise ValueError("a forecast of 1e400")
+        raise error("a forecast of 1e400")
 
     with federated(five(f"aggregation={mode}", EQUAL, *NOISY)) as run:
         run.prepare()
@@ -194,7 +208,7 @@ def test_with_noise_nobody_keeps_out_for_want_of_history(
 def test_by_the_shape_of_an_update_nothing_is_told(
     five: Make, mode: str, noise: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither that of an odd model, nor that of an update that came out odd."""
+    """Of one that came out odd, as for want of an example."""
     train = Risk.train
 
     def odd(self: Risk, *args: Any, **options: Any) -> Any:
@@ -219,11 +233,39 @@ def test_by_the_shape_of_an_update_nothing_is_told(
             expected = str([run.vector.size]) if noise else "None"
             assert told == [expected] * 5
             assert report.n_replies == (5 if noise else 0)
-        run.vector = run.vector[:, None]
-        report = run.round()
-    assert report.skipped
-    assert len(report.refusals) == 5
-    assert all("a model of shape" in reason for _, reason in report.refusals)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("what", ["shape", "clip"])
+def test_a_round_that_is_not_asked_for_as_it_should_is_still_to_be_had(
+    five: Make, mode: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with it is told before data is looked at, and before it is noted."""
+
+    def compute(*_: Any, **__: Any) -> None:
+        raise AssertionError("its data was looked at")
+
+    def rewrite(number: int, message: Message) -> Message:
+        if number != VICTIM or message.metadata.message_type != MessageType.TRAIN:
+            return message
+        asked.append(copy_message(message))
+        if what == "clip":
+            del message.content.config_records[CONFIG]["clip"]
+        else:
+            arrays = message.content.array_records[ARRAYS]
+            arrays["vector"] = Array(arrays["vector"].numpy()[:, None])
+        return message
+
+    asked: list[Message] = []
+    with federated(five(f"aggregation={mode}", EQUAL, *NOISY)) as run:
+        run.prepare()
+        run.grid.rewrite = rewrite
+        with monkeypatch.context() as patch:
+            patch.setattr(Participant, "sample", compute)
+            report = run.round()
+        said = run.participants(report)[VICTIM]
+        assert {"clip": "names the clip None", "shape": "a model of shape"}[what] in said
+        assert not answers(run.grid.grid, asked[0]).has_error()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -530,6 +572,20 @@ def test_scores_of_a_time_that_others_do_not_hold_are_not_read(
         summed = _evaluated(run, {"federated": run.vector})
     assert summed.total is None
     assert sum("too short a history there" in reason for _, reason in summed.refusals) == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_is_not_scored_needs_no_bars(
+    five: Make, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the sum to hide others, and nobody counts it as scored."""
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
+        run.prepare()
+        monkeypatch.setattr(Participant, "is_scored", lambda self, _: self.number != VICTIM)
+        monkeypatch.setattr(Participant, "sample", _shortened(lambda number: number == VICTIM))
+        summed = _evaluated(run, {"federated": run.vector})
+    assert summed.total is not None
+    assert summed.refusals == []
 
 
 def _shortened(is_short: Callable[[int], bool]) -> Callable[..., Sample]:
