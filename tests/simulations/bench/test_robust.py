@@ -11,6 +11,7 @@ from simulations.bench.byzfl_peer import byzfl_module
 from simulations.bench.robust_cases import RULES, ours, peers
 
 
+@pytest.mark.slow
 def test_all_subjects_of_a_case_are_measured() -> None:
     records = robust.run(
         shapes=((20, 300),), cases=["krum", "nnm"], large=(64, 300), growth=(100, 200), n_repeats=1

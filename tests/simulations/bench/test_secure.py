@@ -18,6 +18,7 @@ from simulations.bench.signature_checks import timed_signature_checks
 LAX = {"colluding_share": 0.1, "dropout_share": 0.1, "security_bits": 10}
 
 
+@pytest.mark.slow
 def test_masked_sums_and_rounds_are_measured() -> None:
     records = secure.run(
         n_members=(10,),
