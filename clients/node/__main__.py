@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Collection
 from types import FrameType
-from typing import Final, get_args
+from typing import Final, NoReturn, get_args
 
 from flwr.supernode.cli import flower_supernode
 
@@ -94,16 +94,23 @@ def _end_with(children: Collection[int]) -> None:
         if not ended:
             return
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        last = threading.Timer(GRACE_S, os._exit, (BROKEN_OFF,))
-        last.daemon = True
-        last.start()
         time.sleep(LAST_S)
         statuses = {**_ended(set(children) - set(ended)), **ended}.values()
         status = next((status for status in statuses if status), 0)
-        raise _Alone(f"What answers for this node has ended with status {status}.")
+        reason = f"What answers for this node has ended with status {status}."
+        last = threading.Timer(GRACE_S, _give_up, (reason,))
+        last.daemon = True
+        last.start()
+        raise _Alone(reason)
 
     signal.signal(signal.SIGCHLD, see)
     see(signal.SIGCHLD, None)  # for one that has ended already
+
+
+def _give_up(reason: str) -> NoReturn:
+    """End where the SuperNode takes too long to take leave, as of a server that is away."""
+    os.write(2, f"{reason}\n".encode())  # whatever holds the lock of `sys.stderr`
+    os._exit(BROKEN_OFF)
 
 
 def _ended(children: Collection[int]) -> dict[int, int]:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ OTHER_FLOWER = (
     "from clients.node.__main__ import main\n"
     "main()"
 )
+HASTY = "import clients.node.__main__ as node\nnode.GRACE_S = 0.0\nnode.main()"
 LARGE = ("libtorch", "libarrow", "/scipy/", "/pandas/")
 
 
@@ -34,23 +36,29 @@ def options(folder: Path, code: str = "installed") -> list[str]:
     ]
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Process]:
+@contextmanager
+def running(folder: Path, *program: str) -> Iterator[Process]:
     """A node that tries to reach a server that there is not; it has its own interface."""
     away = f"{HOST}:{free_port(HOST, 0, 'port')}"
     node = Process(
         [
-            *(sys.executable, "-P", "-m", "clients.node", *options(tmp_path)),
+            *(sys.executable, "-P", *program, *options(folder)),
             *("--insecure", "--superlink", away),
         ],
         name="the node",
-        environment=environment(tmp_path, PYTHONPATH=os.pathsep.join(sys.path)),
+        environment=environment(folder, PYTHONPATH=os.pathsep.join(sys.path)),
     )
     try:
         node.wait_until(lambda: any("retrying" in line for line in node.tail), READY_S)
         yield node
     finally:
         node.kill()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Process]:
+    with running(tmp_path, "-m", "clients.node") as node:
+        yield node
 
 
 def loaded(process: Seen) -> list[str]:
@@ -67,6 +75,15 @@ def test_what_answers_and_the_node_end_together(node: Process, which: int) -> No
     assert node.wait(20.0) == 1
     said = "\n".join(node.tail)
     assert "What answers for this node has ended with status -9." in said
+    wait_until_gone(answering)
+
+
+def test_a_node_that_cannot_take_leave_in_time_says_why_it_ends(tmp_path: Path) -> None:
+    with running(tmp_path, "-c", HASTY) as node:
+        answering = below(node.pid)
+        os.kill(answering[1].pid, signal.SIGKILL)
+        assert node.wait(20.0) == 1
+        assert "What answers for this node has ended with status -9." in "\n".join(node.tail)
     wait_until_gone(answering)
 
 
