@@ -159,39 +159,30 @@ def test_state_lasts_from_round_to_round_and_stays_private() -> None:
     assert rounds == [[1, 2], [2, 4], [3, 6]]
 
 
-def test_what_a_failed_turn_noted_is_kept_as_on_a_supernode() -> None:
+@pytest.mark.parametrize(
+    ("spoils", "said"), [(False, [1, None, 3]), (True, [1, None, 2])], ids=["kept", "spoilt"]
+)
+def test_what_a_failed_turn_noted_is_kept_as_on_a_supernode(
+    spoils: bool, said: list[int | None]
+) -> None:
+    """Unless it left what cannot be kept."""
+
     def turn(message: Message, context: Context) -> Message:
         seen = context.state.setdefault("n", MetricRecord({"n": 0}))
         seen["n"] += 1
         if message.content["config"]["fail"]:
+            if spoils:
+                context.run_config = {"other": 1}
             raise ValueError("no")
         return _say(message, n=seen["n"])
 
     with InProcessGrid(_app(turn), 1) as grid:
-        said = []
+        found = []
         for fail in (False, True, False):
             ask = _ask(grid, RecordDict({"config": ConfigRecord({"fail": fail})}))
             [reply] = grid.send_and_receive(ask)
-            said.append(None if reply.has_error() else reply.content["said"]["n"])
-    assert said == [1, None, 3]
-
-
-def test_what_a_failed_turn_left_and_cannot_be_kept_is_forgotten() -> None:
-    def turn(message: Message, context: Context) -> Message:
-        seen = context.state.setdefault("n", MetricRecord({"n": 0}))
-        seen["n"] += 1
-        if message.content["config"]["fail"]:
-            context.run_config = {"other": 1}
-            raise ValueError("no")
-        return _say(message, n=seen["n"])
-
-    with InProcessGrid(_app(turn), 1) as grid:
-        said = []
-        for fail in (False, True, False):
-            ask = _ask(grid, RecordDict({"config": ConfigRecord({"fail": fail})}))
-            [reply] = grid.send_and_receive(ask)
-            said.append(None if reply.has_error() else reply.content["said"]["n"])
-    assert said == [1, None, 2]
+            found.append(None if reply.has_error() else reply.content["said"]["n"])
+    assert found == said
 
 
 def test_what_a_participant_keeps_a_hold_of_cannot_reach_its_state_or_the_server() -> None:

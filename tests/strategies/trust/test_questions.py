@@ -89,21 +89,11 @@ def test_who_cannot_compute_its_part_is_left_out_and_says_no_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whatever is wrong with its data: what, is in its own log."""
-    settings = five(f"aggregation={mode}", EQUAL)
-    compute = getattr(Risk, what)
-
-    def failing(self: Risk, *args: Any, **options: Any) -> Any:
-        sample = args[0] if what == "evaluate" else args[1]
-        if np.array_equal(sample.panel.close, mine.panel.close):
-            raise error("the price 87.59 is beyond what is learned from")
-        return compute(self, *args, **options)
-
-    with federated(settings) as run:
-        mine = Participant(settings, VICTIM).sample(run.episode, run.calendar)
+    with federated(five(f"aggregation={mode}", EQUAL)) as run:
         if what != "local_sum":
             run.prepare()
         last: list[Message] = []
-        monkeypatch.setattr(Risk, what, failing)
+        _let_fail(monkeypatch, run, what, error)
         run.grid.rewrite = lambda number, message: _noted(number, message, last)
         refusals = _refusals_of(run, what)
         again = answers(run.grid.grid, last[-1])
@@ -128,7 +118,7 @@ def test_who_refuses_is_part_of_the_next_sum(
         run.prepare()
         with monkeypatch.context() as patch:
             if why == "cannot compute":
-                _let_training_fail(patch, run)
+                _let_fail(patch, run, "train", DataError)
             else:
                 patch.setattr(Participant, "sample", _shortened(lambda number: number == VICTIM))
             first = run.round()
@@ -601,17 +591,20 @@ def _shortened(is_short: Callable[[int], bool]) -> Callable[..., Sample]:
     return cut
 
 
-def _let_training_fail(patch: pytest.MonkeyPatch, run: Federation) -> None:
-    """Of the victim."""
-    train = Risk.train
+def _let_fail(
+    patch: pytest.MonkeyPatch, run: Federation, what: str, error: type[Exception]
+) -> None:
+    """What the victim computes."""
+    compute = getattr(Risk, what)
     mine = Participant(run.settings, VICTIM).sample(run.episode, run.calendar).panel.close
 
-    def failing(self: Risk, vector: Any, sample: Sample, *args: Any, **options: Any) -> Any:
+    def failing(self: Risk, *args: Any, **options: Any) -> Any:
+        sample = args[0] if what == "evaluate" else args[1]
         if np.array_equal(sample.panel.close, mine):
-            raise DataError("the price 87.59 is beyond what is learned from")
-        return train(self, vector, sample, *args, **options)
+            raise error("the price 87.59 is beyond what is learned from")
+        return compute(self, *args, **options)
 
-    patch.setattr(Risk, "train", failing)
+    patch.setattr(Risk, what, failing)
 
 
 def _noted(number: int, message: Message, last: list[Message]) -> Message:
